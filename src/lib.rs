@@ -1,1 +1,13 @@
-//! tmp
+//! Carries container images through Zuul's check, gate and promote pipelines.
+//!
+//! The rooms, in reading order; arrows point down only, siblings never import each other
+//! (`tests/it/house.rs` checks it):
+//!
+//! ```text
+//! bin → cli → {promote, upload} → copy → client → http → {auth, tls} → oci
+//!             registry → {storage, auth, tls, serve}
+//! leaves: zuul, hostconfig
+//! ```
+
+pub mod auth;
+pub mod oci;
