@@ -10,4 +10,8 @@
 //! ```
 
 pub mod auth;
+pub mod client;
+pub mod copy;
+pub mod http;
 pub mod oci;
+pub mod tls;
