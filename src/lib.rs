@@ -10,4 +10,6 @@
 //! ```
 
 pub mod auth;
+pub mod cli;
 pub mod oci;
+pub mod zuul;
