@@ -10,8 +10,10 @@
 //! ```
 
 pub mod auth;
+pub mod cli;
 pub mod client;
 pub mod copy;
 pub mod http;
 pub mod oci;
 pub mod tls;
+pub mod zuul;
