@@ -2,9 +2,11 @@
 //!
 //! [`Trust`] is the client's side. The handshakes themselves are made by `http` and `serve`.
 
+mod explain;
 mod trust;
 
-pub use self::trust::Trust;
+pub use self::explain::explain;
+pub use self::trust::{Extra, Trust};
 
 /// What is wrong with a certificate.
 #[derive(Debug, thiserror::Error)]
