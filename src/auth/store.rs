@@ -9,13 +9,16 @@ use super::authfile::{AuthFile, key};
 use super::{Credentials, Error, helper};
 use crate::oci::{Registry, RepositoryName};
 
+/// What helpers answered, by helper and server.
+type Answers = HashMap<(String, String), Option<Credentials>>;
+
 /// Credentials by registry and repository prefix, from what was added and from auth files in the
 /// order of their precedence.
 #[derive(Debug, Clone, Default)]
 pub struct CredentialStore {
     added: AuthFile,
     files: Vec<AuthFile>,
-    asked: Arc<Mutex<HashMap<(String, String), Option<Credentials>>>>,
+    asked: Arc<Mutex<Answers>>,
 }
 
 impl CredentialStore {

@@ -1,9 +1,25 @@
-//! Carries images from registry to registry.
+//! Carries images from repository to repository: looks, plans, moves, tags last.
+//!
+//! Bytes are never re-encoded (image-spec, "descriptor.md": a digest names bytes). Nothing is
+//! tagged before everything of every image is in place; every blob is read once and sent once for
+//! each registry, mounted into its other repositories (distribution-spec, "Mounting a blob from
+//! another repository"), and streamed from source to destination without a temporary file. How a
+//! request is made is `client`'s; which images go where is decided above.
 
-use serde::Serialize;
+mod blobs;
+mod error;
+mod plan;
+mod progress;
+mod resolve;
+mod run;
 
-use crate::client::Client;
-use crate::oci::{Descriptor, Digest, ImageReference, Platform};
+use serde::{Serialize, Serializer};
+
+pub use self::error::Error;
+pub use self::progress::Progress;
+pub use self::run::run;
+
+use crate::oci::{Digest, ImageReference, Platform};
 
 /// One image to carry.
 #[derive(Debug, Clone)]
@@ -21,10 +37,21 @@ pub struct Item {
 pub struct Options {
     /// How many things are done at once.
     pub parallel: usize,
-    /// Only look.
+    /// Only look; the outcome says what would be done.
     pub dry_run: bool,
-    /// Only these platforms; all if empty.
+    /// Only these platforms; all if empty. An index is never rewritten: one platform is carried as
+    /// the image it is, several only if they are all there are.
     pub platforms: Vec<Platform>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            parallel: 8,
+            dry_run: false,
+            platforms: Vec::new(),
+        }
+    }
 }
 
 /// What was done.
@@ -40,30 +67,24 @@ pub struct Outcome {
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageOutcome {
     /// Where it was.
-    #[serde(serialize_with = "display")]
+    #[serde(serialize_with = "as_text")]
     pub from: ImageReference,
     /// Where it is now.
-    #[serde(serialize_with = "display")]
+    #[serde(serialize_with = "as_text")]
     pub to: ImageReference,
     /// Its digest, the same at both places.
     pub digest: Digest,
-    /// The platforms its index names.
+    /// The platforms its index names; empty for a single image, and for one that was in place
+    /// already and so was not read.
     pub platforms: Vec<Platform>,
     /// Whether the destination was written.
     pub changed: bool,
 }
 
-fn display<S: serde::Serializer>(
-    value: &impl std::fmt::Display,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
 /// Sums over a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Totals {
-    /// Blobs whose bytes were sent.
+    /// Blobs whose bytes were sent, counted once per repository.
     pub blobs_moved: u64,
     /// Blobs the destination took from another of its repositories.
     pub blobs_mounted: u64,
@@ -71,7 +92,7 @@ pub struct Totals {
     pub blobs_present: u64,
     /// Bytes of blobs sent.
     pub bytes_moved: u64,
-    /// Manifests written, tags among them.
+    /// Manifests written, by digest and by tag.
     pub manifests_written: u64,
     /// Requests sent.
     pub requests: u64,
@@ -81,49 +102,6 @@ pub struct Totals {
     pub seconds: f64,
 }
 
-/// Is told how the copy goes on.
-pub trait Progress: Sync {
-    /// A blob begins to move.
-    fn blob_started(&self, blob: &Descriptor) {
-        let _ = blob;
-    }
-    /// So many more bytes have moved.
-    fn bytes(&self, count: u64) {
-        let _ = count;
-    }
-    /// A blob is in place.
-    fn blob_done(&self, blob: &Descriptor) {
-        let _ = blob;
-    }
-}
-
-/// Nobody is told.
-impl Progress for () {}
-
-/// Why images were not carried.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A registry failed.
-    #[error("{item}: {source}")]
-    Client {
-        /// Which image.
-        item: String,
-        /// What happened.
-        source: crate::client::Error,
-    },
-}
-
-/// Carries all items; tags are written after everything else is in place.
-///
-/// # Errors
-/// The first failure; nothing is tagged then.
-pub async fn run(
-    client: &Client,
-    items: Vec<Item>,
-    options: &Options,
-    progress: &dyn Progress,
-) -> Result<Outcome, Error> {
-    let _ = (client, items, options, progress);
-    todo!()
+fn as_text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.to_string())
 }
