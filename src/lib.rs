@@ -12,4 +12,5 @@
 pub mod auth;
 pub mod cli;
 pub mod oci;
+pub mod storage;
 pub mod zuul;
