@@ -12,5 +12,6 @@
 pub mod auth;
 pub mod cli;
 pub mod oci;
+pub mod serve;
 pub mod storage;
 pub mod zuul;
