@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor};
 use serde::Serialize;
@@ -84,17 +85,31 @@ impl TryFrom<ImageIndexEntry> for Descriptor {
 }
 
 fn size(size: i64) -> Result<u64, Error> {
-    u64::try_from(size).map_err(|_| Error::Manifest {
-        reason: format!("a descriptor has the size {size}"),
-    })
+    u64::try_from(size)
+        .map_err(|_| Error::Manifest { reason: format!("a descriptor has the size {size}") })
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant
-            .as_ref()
-            .map_or(Ok(()), |variant| write!(f, "/{variant}"))
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
+impl FromStr for Platform {
+    type Err = Error;
+
+    fn from_str(value: &str) -> Result<Self, Error> {
+        let mut parts = value.split('/').map(str::to_owned);
+        let (os, architecture, variant) = (parts.next(), parts.next(), parts.next());
+        match (os, architecture, parts.next()) {
+            (Some(os), Some(architecture), None)
+                if !os.is_empty() && !architecture.is_empty() && variant.as_deref() != Some("") =>
+            {
+                Ok(Self { os, architecture, variant })
+            }
+            _ => Err(Error::Platform { value: super::name::excerpt(value) }),
+        }
     }
 }
 

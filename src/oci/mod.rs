@@ -57,6 +57,12 @@ pub enum Error {
         /// Which rule it breaks.
         reason: &'static str,
     },
+    /// Not `os/architecture[/variant]`.
+    #[error("`{value}` is not a platform: expected OS/ARCH[/VARIANT], e.g. linux/arm64")]
+    Platform {
+        /// What was given.
+        value: String,
+    },
     /// A manifest that cannot be stored or carried.
     #[error("not a valid manifest: {reason}")]
     Manifest {

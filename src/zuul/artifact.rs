@@ -6,6 +6,19 @@ use serde_json::Value;
 use super::{Document, Error, Secrecy};
 use crate::oci::{Digest, Platform, Tag};
 
+/// The part of a report that `zuul_return` takes as `data.zuul`.
+#[derive(Debug, Serialize)]
+pub struct Returned<Artifact> {
+    /// What dependent changes and later pipelines are told.
+    pub artifacts: Vec<Artifact>,
+}
+
+impl<Artifact> Default for Returned<Artifact> {
+    fn default() -> Self {
+        Self { artifacts: Vec::new() }
+    }
+}
+
 /// The artifact `push-to-intermediate-registry` returns for every image and tag. Name, url and the
 /// first three metadata fields are byte for byte those of `zuul-jobs`; `digest` is ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,10 +199,7 @@ fn of_type<T: serde::de::DeserializeOwned>(
     wanted
         .map(|artifact| {
             T::deserialize(artifact).map_err(|error| {
-                let name = artifact
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .unwrap_or("without a name");
+                let name = artifact.get("name").and_then(Value::as_str).unwrap_or("without a name");
                 Error::value(format!("artifact {}", name.escape_debug()), error)
             })
         })
@@ -210,12 +220,7 @@ mod tests {
 
     #[test]
     fn what_is_no_artifact_list_is_refused() {
-        for value in [
-            json!(3),
-            json!({"builds": []}),
-            json!(["text"]),
-            json!([{"artifacts": 3}]),
-        ] {
+        for value in [json!(3), json!({"builds": []}), json!(["text"]), json!([{"artifacts": 3}])] {
             assert_eq!(flatten(value), None);
         }
         let bad = json!([{"name": "x", "url": "y", "metadata": {"type": "container_image"}}]);

@@ -43,9 +43,7 @@ impl FromStr for Word {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        value
-            .parse::<Tag>()
-            .map_err(|error| Error::value("change or pipeline", error))?;
+        value.parse::<Tag>().map_err(|error| Error::value("change or pipeline", error))?;
         Ok(Self(value.to_owned()))
     }
 }

@@ -52,11 +52,7 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Connection({}@{}:{})",
-            self.username, self.host, self.port
-        )
+        write!(f, "Connection({}@{}:{})", self.username, self.host, self.port)
     }
 }
 
@@ -69,10 +65,7 @@ mod tests {
     fn reads_what_zuul_jobs_returns_and_never_shows_the_password() {
         let text = r#"{"host": "2001:db8::1", "port": 5000, "username": "zuul", "password": "a:b,c", "cert": "", "more": 1}"#;
         let connection: Connection = Document::new("c", text).parse().unwrap();
-        assert_eq!(
-            connection.registry().unwrap().to_string(),
-            "[2001:db8::1]:5000"
-        );
+        assert_eq!(connection.registry().unwrap().to_string(), "[2001:db8::1]:5000");
         assert_eq!(connection.certificate(), None);
         assert!(!format!("{connection:?}").contains("a:b"));
     }

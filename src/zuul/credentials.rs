@@ -54,9 +54,7 @@ impl RegistryCredentials {
         };
         for (registry, login) in &logins {
             let item = || format!("{}: credentials of `{registry}`", document.file());
-            registry
-                .parse::<Registry>()
-                .map_err(|error| Error::value(item(), error))?;
+            registry.parse::<Registry>().map_err(|error| Error::value(item(), error))?;
             if let Some(Err(error)) = login.expression() {
                 return Err(Error::value(
                     item(),
@@ -69,9 +67,7 @@ impl RegistryCredentials {
 
     /// Every login with its registry.
     pub fn iter(&self) -> impl Iterator<Item = (Registry, &RegistryLogin)> {
-        self.0
-            .iter()
-            .filter_map(|(registry, login)| Some((registry.parse().ok()?, login)))
+        self.0.iter().filter_map(|(registry, login)| Some((registry.parse().ok()?, login)))
     }
 
     /// The login `registry`, if it may be used for `repository` (a full name with registry).
@@ -111,11 +107,7 @@ impl RegistryLogin {
 
 impl fmt::Debug for RegistryLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "RegistryLogin({}, repository: {:?})",
-            self.username, self.repository
-        )
+        write!(f, "RegistryLogin({}, repository: {:?})", self.username, self.repository)
     }
 }
 
@@ -133,22 +125,10 @@ mod tests {
         let logins =
             read("quay.io: {username: u, password: secret, repository: '^quay.io/org/'}").unwrap();
         assert!(logins.login_for("quay.io", "quay.io/org/img").is_ok());
-        let error = logins
-            .login_for("quay.io", "quay.io/other/img")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("quay.io/other/img") && error.contains("^quay.io/org/"),
-            "{error}"
-        );
-        let error = logins
-            .login_for("ghcr.io", "ghcr.io/x")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("no credentials for registry `ghcr.io`"),
-            "{error}"
-        );
+        let error = logins.login_for("quay.io", "quay.io/other/img").unwrap_err().to_string();
+        assert!(error.contains("quay.io/other/img") && error.contains("^quay.io/org/"), "{error}");
+        let error = logins.login_for("ghcr.io", "ghcr.io/x").unwrap_err().to_string();
+        assert!(error.contains("no credentials for registry `ghcr.io`"), "{error}");
         assert!(!format!("{logins:?}").contains("secret"));
     }
 

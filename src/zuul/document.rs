@@ -34,11 +34,7 @@ impl Document {
     /// A file that is missing, larger than 64 MiB or not UTF-8.
     pub fn read(path: &Path, secrecy: Secrecy) -> Result<Self, Error> {
         let stdin = path.as_os_str() == "-";
-        let file = if stdin {
-            "standard input".to_owned()
-        } else {
-            path.display().to_string()
-        };
+        let file = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let mut text = String::new();
         let source: std::io::Result<Box<dyn Read>> = if stdin {
             Ok(Box::new(std::io::stdin().lock()))
@@ -46,15 +42,10 @@ impl Document {
             std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>)
         };
         match source.and_then(|source| source.take(MAX_BYTES + 1).read_to_string(&mut text)) {
-            Ok(size) if size as u64 > MAX_BYTES => Err(Error::Document {
-                file,
-                detail: "the file is larger than 64 MiB".to_owned(),
-            }),
-            Ok(_) => Ok(Self {
-                file,
-                text,
-                secrecy,
-            }),
+            Ok(size) if size as u64 > MAX_BYTES => {
+                Err(Error::Document { file, detail: "the file is larger than 64 MiB".to_owned() })
+            }
+            Ok(_) => Ok(Self { file, text, secrecy }),
             Err(source) => Err(Error::Unreadable { file, source }),
         }
     }
@@ -62,11 +53,7 @@ impl Document {
     /// A document from memory, named `file` in messages.
     #[must_use]
     pub fn new(file: &str, text: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            text: text.to_owned(),
-            secrecy: Secrecy::Public,
-        }
+        Self { file: file.to_owned(), text: text.to_owned(), secrecy: Secrecy::Public }
     }
 
     /// Where the text came from, for messages.
@@ -118,38 +105,26 @@ mod tests {
     fn an_error_names_file_line_and_column() {
         let document = Document::new("images.yaml", "a: [x]\nb: 3\n");
         let error = document.parse::<Map>().unwrap_err().to_string();
-        assert!(
-            error.contains("images.yaml") && error.contains("2"),
-            "{error}"
-        );
+        assert!(error.contains("images.yaml") && error.contains("2"), "{error}");
     }
 
     #[test]
     fn the_same_key_twice_is_an_error() {
-        assert!(
-            Document::new("f", "a: [x]\na: [y]\n")
-                .parse::<Map>()
-                .is_err()
-        );
+        assert!(Document::new("f", "a: [x]\na: [y]\n").parse::<Map>().is_err());
     }
 
     #[test]
     fn an_error_in_a_secret_file_does_not_show_it() {
         let mut document = Document::new("login.yaml", "quay.io: [hunter2]\nx: hunter2\n");
         document.secrecy = Secrecy::Secret;
-        let error = document
-            .parse::<BTreeMap<String, u32>>()
-            .unwrap_err()
-            .to_string();
+        let error = document.parse::<BTreeMap<String, u32>>().unwrap_err().to_string();
         assert!(error.contains("login.yaml: line 1"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
 
     #[test]
     fn json_is_read_with_its_escapes() {
-        let map: Map = Document::new("f", r#"{"a": ["\ud83d\ude00\/\u00e9"]}"#)
-            .parse()
-            .unwrap();
+        let map: Map = Document::new("f", r#"{"a": ["\ud83d\ude00\/\u00e9"]}"#).parse().unwrap();
         assert_eq!(map["a"], ["😀/é"]);
     }
 

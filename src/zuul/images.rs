@@ -41,18 +41,9 @@ impl ImageList {
     /// As [`ImageList::read`].
     pub fn parse(document: &Document) -> Result<Self, Error> {
         let entries = match document.parse::<Input>()? {
-            Input {
-                container_images: Some(entries),
-                docker_images: None,
-            }
-            | Input {
-                container_images: None,
-                docker_images: Some(entries),
-            } => entries,
-            Input {
-                container_images: Some(_),
-                docker_images: Some(_),
-            } => {
+            Input { container_images: Some(entries), docker_images: None }
+            | Input { container_images: None, docker_images: Some(entries) } => entries,
+            Input { container_images: Some(_), docker_images: Some(_) } => {
                 return Err(Error::value(
                     document.file(),
                     "it has both `container_images` and `docker_images`; give one of them",
@@ -65,14 +56,10 @@ impl ImageList {
                 ));
             }
         };
-        let images = entries
-            .into_iter()
-            .map(ZuulImage::try_from)
-            .collect::<Result<Vec<_>, _>>()?;
+        let images = entries.into_iter().map(ZuulImage::try_from).collect::<Result<Vec<_>, _>>()?;
         let mut seen = std::collections::BTreeSet::new();
-        for (image, tag) in images
-            .iter()
-            .flat_map(|image| image.tags.iter().map(move |t| (image, t)))
+        for (image, tag) in
+            images.iter().flat_map(|image| image.tags.iter().map(move |t| (image, t)))
         {
             if !seen.insert((&image.repository, tag)) {
                 return Err(Error::value(
@@ -91,9 +78,7 @@ impl ImageList {
 
     /// Every image with each of its tags.
     pub fn tags(&self) -> impl Iterator<Item = (&ZuulImage, &Tag)> {
-        self.images
-            .iter()
-            .flat_map(|image| image.tags.iter().map(move |tag| (image, tag)))
+        self.images.iter().flat_map(|image| image.tags.iter().map(move |tag| (image, tag)))
     }
 }
 
@@ -128,8 +113,7 @@ pub fn path_below_registry(repository: &str) -> Result<RepositoryName, Error> {
         }
         _ => repository.to_owned(),
     };
-    path.parse()
-        .map_err(|error| Error::value(repository, error))
+    path.parse().map_err(|error| Error::value(repository, error))
 }
 
 /// The two spellings of the variable; a bare list is taken as `container_images`.
@@ -159,10 +143,7 @@ impl<'de> serde::de::Visitor<'de> for InputVisitor {
         while let Some(entry) = list.next_element()? {
             entries.push(entry);
         }
-        Ok(Input {
-            container_images: Some(entries),
-            docker_images: None,
-        })
+        Ok(Input { container_images: Some(entries), docker_images: None })
     }
 
     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Input, A::Error> {
@@ -215,31 +196,18 @@ impl TryFrom<Entry> for ZuulImage {
     fn try_from(entry: Entry) -> Result<Self, Error> {
         let place = entry.repository.referenced;
         let repository = entry.repository.value;
-        let item = || {
-            format!(
-                "line {} column {}: {repository}",
-                place.line(),
-                place.column()
-            )
-        };
+        let item = || format!("line {} column {}: {repository}", place.line(), place.column());
         if entry.tags.is_empty() {
             return Err(Error::value(item(), "`tags` is an empty list"));
         }
         let tag = entry.tags.first().cloned();
-        let reference = tag
-            .map(|tag| ImageReference::with_tag(&repository, tag))
-            .transpose();
+        let reference = tag.map(|tag| ImageReference::with_tag(&repository, tag)).transpose();
         let reference = reference.map_err(|error| Error::value(item(), error))?;
         path_below_registry(&repository).map_err(|error| Error::value(item(), error))?;
         if let Some(tag) = entry.digests.keys().find(|tag| !entry.tags.contains(tag)) {
-            return Err(Error::value(
-                item(),
-                format!("`digests` names `{tag}`, `tags` does not"),
-            ));
+            return Err(Error::value(item(), format!("`digests` names `{tag}`, `tags` does not")));
         }
-        let named = reference
-            .map(|reference| reference.registry.to_string())
-            .unwrap_or_default();
+        let named = reference.map(|reference| reference.registry.to_string()).unwrap_or_default();
         Ok(Self {
             registry: entry.registry.unwrap_or(named),
             repository,
@@ -262,28 +230,16 @@ mod tests {
     fn bad_lists_are_refused_with_the_place() {
         for (text, expected) in [
             ("container_images: no list", "line 1"),
-            (
-                "container_images:\n- repository: quay.io/a/b\n  tag: [x]\n",
-                "line 3",
-            ),
-            (
-                "container_images:\n- repository: quay.io/a/b\n  tags: latest\n",
-                "line 3",
-            ),
-            (
-                "container_images:\n- repository: quay.io/a/b\n  tags: ['a b']\n",
-                "line 3",
-            ),
+            ("container_images:\n- repository: quay.io/a/b\n  tag: [x]\n", "line 3"),
+            ("container_images:\n- repository: quay.io/a/b\n  tags: latest\n", "line 3"),
+            ("container_images:\n- repository: quay.io/a/b\n  tags: ['a b']\n", "line 3"),
             ("container_images:\n- repository: quay.io/A/b\n", "line 2"),
             ("- context: x\n", "repository"),
             ("other: 3", "neither"),
             ("container_images: []\ndocker_images: []", "both"),
             ("- {repository: q.io/a, tags: []}", "empty list"),
             ("- {repository: q.io/a, tags: [x, x]}", "listed twice"),
-            (
-                "- {repository: q.io/a, digests: {latest: 'sha256:1'}}",
-                "line 1",
-            ),
+            ("- {repository: q.io/a, digests: {latest: 'sha256:1'}}", "line 1"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?} gave: {error}");
@@ -302,10 +258,7 @@ mod tests {
             parse(r#"[{"repository": "docker.io/org/img", "registry": "hub", "tags": [1.1]}]"#)
                 .unwrap();
         let image = list.iter().next().unwrap();
-        assert_eq!(
-            (image.registry.as_str(), image.tags[0].as_str()),
-            ("hub", "1.1")
-        );
+        assert_eq!((image.registry.as_str(), image.tags[0].as_str()), ("hub", "1.1"));
         assert_eq!(image.speculative_name().unwrap().as_str(), "org/img");
     }
 
@@ -313,9 +266,6 @@ mod tests {
     fn a_registry_with_a_port_becomes_one_path_component() {
         let name = path_below_registry("Registry.example:5000/a/b").unwrap();
         assert_eq!(name.as_str(), "registry.example_5000/a/b");
-        assert_eq!(
-            path_below_registry("docker.io/a").unwrap().as_str(),
-            "docker.io/a"
-        );
+        assert_eq!(path_below_registry("docker.io/a").unwrap().as_str(), "docker.io/a");
     }
 }

@@ -11,8 +11,10 @@ mod credentials;
 mod document;
 mod images;
 
-pub use self::artifact::{ImageArtifact, UploadArtifact, image_artifacts, read_artifacts};
-pub use self::change::TemporaryPrefix;
+pub use self::artifact::{
+    ImageArtifact, Returned, UploadArtifact, image_artifacts, read_artifacts,
+};
+pub use self::change::{TemporaryPrefix, Word};
 pub use self::connection::Connection;
 pub use self::credentials::{RegistryCredentials, RegistryLogin};
 pub use self::document::{Document, Secrecy};
@@ -50,9 +52,6 @@ pub enum Error {
 
 impl Error {
     fn value(item: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Value {
-            item: item.into(),
-            reason: reason.to_string(),
-        }
+        Self::Value { item: item.into(), reason: reason.to_string() }
     }
 }
