@@ -31,10 +31,7 @@ impl<H: Handler> Shared<H> {
             tracing::debug!(%address, %error, "small writes may wait");
         }
         let stream = Stall::new(stream, self.limits.stall);
-        let peer = Peer {
-            address,
-            secure: self.tls.is_some(),
-        };
+        let peer = Peer { address, secure: self.tls.is_some() };
         match &self.tls {
             None => self.speak(stream, peer).await,
             Some(tls) => {

@@ -50,10 +50,7 @@ pub async fn bind_any(port: u16) -> io::Result<Vec<TcpListener>> {
 /// Asks the system for as many open files as it allows; each connection is one.
 pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of open files stays as it is");
     }

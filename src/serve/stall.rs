@@ -16,11 +16,7 @@ pub(super) struct Stall<S> {
 
 impl<S> Stall<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self {
-            stream,
-            limit,
-            timer: None,
-        }
+        Self { stream, limit, timer: None }
     }
 
     fn watch<T>(

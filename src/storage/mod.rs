@@ -330,16 +330,12 @@ impl<T: AsRef<str>> Page<T> {
     /// Cuts the page out of all entries, which are sorted.
     pub(crate) fn cut(all: impl IntoIterator<Item = T>, paging: &Paging) -> Self {
         let after = paging.after.as_deref();
-        let mut rest = all
-            .into_iter()
-            .filter(|entry| after.is_none_or(|after| entry.as_ref() > after));
+        let mut rest =
+            all.into_iter().filter(|entry| after.is_none_or(|after| entry.as_ref() > after));
         let entries: Vec<T> = match paging.limit {
             Some(limit) => rest.by_ref().take(limit).collect(),
             None => rest.by_ref().collect(),
         };
-        Self {
-            entries,
-            more: rest.next().is_some(),
-        }
+        Self { entries, more: rest.next().is_some() }
     }
 }

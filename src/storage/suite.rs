@@ -50,10 +50,7 @@ fn tag(text: &str) -> Tag {
 }
 
 fn bytes_of(parts: &[&'static [u8]]) -> super::ByteStream {
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|part| Ok(Bytes::from_static(part)))
-        .collect();
+    let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part))).collect();
     stream::iter(parts).boxed()
 }
 
@@ -61,15 +58,9 @@ async fn push(store: &dyn Storage, repository: &str, content: &'static [u8]) -> 
     let digest = Digest::sha256(content);
     let repository = name(repository);
     let id = store.upload_create(&repository).await.unwrap();
-    let offset = store
-        .upload_append(&repository, &id, None, bytes_of(&[content]))
-        .await
-        .unwrap();
+    let offset = store.upload_append(&repository, &id, None, bytes_of(&[content])).await.unwrap();
     assert_eq!(offset, content.len() as u64);
-    store
-        .upload_finish(&repository, &id, &digest)
-        .await
-        .unwrap();
+    store.upload_finish(&repository, &id, &digest).await.unwrap();
     digest
 }
 
@@ -102,10 +93,7 @@ pub(super) async fn a_blob_is_readable_only_through_a_repository_that_links_it(
         let result = store.blob_link(&name(other), &name("c"), &digest).await;
         assert!(matches!(result, Err(Error::BlobUnknown { .. })));
     }
-    store
-        .blob_link(&name("a/b"), &name("c"), &digest)
-        .await
-        .unwrap();
+    store.blob_link(&name("a/b"), &name("c"), &digest).await.unwrap();
     let found = store.blob_repositories(&digest).await.unwrap();
     assert_eq!(found, [name("a/b"), name("c")]);
     store.blob_unlink(&name("a/b"), &digest).await.unwrap();
@@ -116,10 +104,8 @@ pub(super) async fn a_blob_is_readable_only_through_a_repository_that_links_it(
 }
 
 pub(super) async fn parts_of_a_blob_are_as_asked(store: &dyn Storage) {
-    let content: &[u8] = (0..1_000_000_u32)
-        .map(|position| (position % 251) as u8)
-        .collect::<Vec<u8>>()
-        .leak();
+    let content: &[u8] =
+        (0..1_000_000_u32).map(|position| (position % 251) as u8).collect::<Vec<u8>>().leak();
     let digest = push(store, "a", content).await;
     let length = content.len() as u64;
     for (part, expected) in [
@@ -144,10 +130,7 @@ pub(super) async fn parts_of_a_blob_are_as_asked(store: &dyn Storage) {
 pub(super) async fn a_wrong_digest_ends_the_upload_and_leaves_nothing(store: &dyn Storage) {
     let repository = name("a");
     let id = store.upload_create(&repository).await.unwrap();
-    store
-        .upload_append(&repository, &id, None, bytes_of(&[b"content"]))
-        .await
-        .unwrap();
+    store.upload_append(&repository, &id, None, bytes_of(&[b"content"])).await.unwrap();
     let wrong = Digest::sha256(b"other");
     let result = store.upload_finish(&repository, &id, &wrong).await;
     assert!(matches!(result, Err(Error::DigestMismatch { .. })));
@@ -161,26 +144,16 @@ pub(super) async fn a_wrong_digest_ends_the_upload_and_leaves_nothing(store: &dy
 pub(super) async fn a_broken_upload_shows_nothing_and_goes_on_where_it_was(store: &dyn Storage) {
     let repository = name("a");
     let id = store.upload_create(&repository).await.unwrap();
-    let broken = stream::iter([
-        Ok(Bytes::from_static(b"con")),
-        Err(io::ErrorKind::ConnectionReset.into()),
-    ]);
-    let result = store
-        .upload_append(&repository, &id, None, broken.boxed())
-        .await;
+    let broken =
+        stream::iter([Ok(Bytes::from_static(b"con")), Err(io::ErrorKind::ConnectionReset.into())]);
+    let result = store.upload_append(&repository, &id, None, broken.boxed()).await;
     assert!(matches!(result, Err(Error::BrokenOff(_))));
     assert_eq!(store.upload_offset(&repository, &id).await.unwrap(), 3);
     let digest = Digest::sha256(b"content");
     assert!(store.blob_size(&repository, &digest).await.is_err());
     let rest = bytes_of(&[b"te", b"nt"]);
-    store
-        .upload_append(&repository, &id, Some(3), rest)
-        .await
-        .unwrap();
-    let size = store
-        .upload_finish(&repository, &id, &digest)
-        .await
-        .unwrap();
+    store.upload_append(&repository, &id, Some(3), rest).await.unwrap();
+    let size = store.upload_finish(&repository, &id, &digest).await.unwrap();
     assert_eq!(size, 7);
     assert_eq!(read(store, "a", &digest, Part::Whole).await, b"content");
 }
@@ -189,9 +162,7 @@ pub(super) async fn a_chunk_at_the_wrong_place_is_refused(store: &dyn Storage) {
     let repository = name("a");
     let id = store.upload_create(&repository).await.unwrap();
     for start in [1, u64::MAX] {
-        let result = store
-            .upload_append(&repository, &id, Some(start), bytes_of(&[b"x"]))
-            .await;
+        let result = store.upload_append(&repository, &id, Some(start), bytes_of(&[b"x"])).await;
         assert!(matches!(result, Err(Error::UploadOffset { offset: 0, .. })));
     }
     assert_eq!(store.upload_offset(&repository, &id).await.unwrap(), 0);
@@ -206,9 +177,7 @@ pub(super) async fn an_upload_belongs_to_its_repository(store: &dyn Storage) {
         assert!(store.upload_offset(repository, id).await.is_err());
         assert!(store.upload_finish(repository, id, &digest).await.is_err());
         assert!(store.upload_cancel(repository, id).await.is_err());
-        let result = store
-            .upload_append(repository, id, None, bytes_of(&[b"x"]))
-            .await;
+        let result = store.upload_append(repository, id, None, bytes_of(&[b"x"])).await;
         assert!(matches!(result, Err(Error::UploadUnknown { .. })));
     }
     store.upload_cancel(&name("a"), &id).await.unwrap();
@@ -221,13 +190,9 @@ pub(super) async fn two_writers_on_one_upload_are_one_too_many(store: &dyn Stora
     let never = stream::pending().boxed();
     let mut first = store.upload_append(&repository, &id, None, never);
     assert!(futures_util::poll!(&mut first).is_pending());
-    let result = store
-        .upload_append(&repository, &id, None, bytes_of(&[b"x"]))
-        .await;
+    let result = store.upload_append(&repository, &id, None, bytes_of(&[b"x"])).await;
     assert!(matches!(result, Err(Error::UploadBusy(_))));
-    let result = store
-        .upload_finish(&repository, &id, &Digest::sha256(b""))
-        .await;
+    let result = store.upload_finish(&repository, &id, &Digest::sha256(b"")).await;
     assert!(matches!(result, Err(Error::UploadBusy(_))));
     assert_eq!(store.upload_offset(&repository, &id).await.unwrap(), 0);
     drop(first);
@@ -239,10 +204,7 @@ pub(super) async fn other_digest_algorithms_are_verified_too(store: &dyn Storage
     for (announced, right) in [(&b"content"[..], true), (b"other", false)] {
         let digest = Digest::of(Algorithm::Sha512, announced);
         let id = store.upload_create(&repository).await.unwrap();
-        store
-            .upload_append(&repository, &id, None, bytes_of(&[b"con", b"tent"]))
-            .await
-            .unwrap();
+        store.upload_append(&repository, &id, None, bytes_of(&[b"con", b"tent"])).await.unwrap();
         let result = store.upload_finish(&repository, &id, &digest).await;
         assert_eq!(result.is_ok(), right);
         assert_eq!(store.blob_size(&repository, &digest).await.is_ok(), right);
@@ -277,10 +239,7 @@ pub(super) async fn a_manifest_comes_back_byte_for_byte(store: &dyn Storage) {
     let new = manifest(b"{ \n\n\"a\":\r\n1}\n", &[&blob], &["1", "2"]);
     let stored = new.manifest.clone();
     store.manifest_put(&repository, new).await.unwrap();
-    let got = store
-        .manifest_get(&repository, &stored.digest)
-        .await
-        .unwrap();
+    let got = store.manifest_get(&repository, &stored.digest).await.unwrap();
     assert_eq!(got, stored);
     for text in ["1", "2"] {
         let TagState { digest, modified } = store.tag_get(&repository, &tag(text)).await.unwrap();
@@ -346,10 +305,7 @@ pub(super) async fn lists_are_sorted_and_cut(store: &dyn Storage) {
     let all = store.repositories(Paging::default()).await.unwrap();
     assert_eq!(all.entries, ["a", "a-b", "a/c", "b"].map(name));
     assert!(!all.more);
-    let paging = |after: &str, limit| Paging {
-        after: Some(after.to_owned()),
-        limit: Some(limit),
-    };
+    let paging = |after: &str, limit| Paging { after: Some(after.to_owned()), limit: Some(limit) };
     let page = store.repositories(paging("a", 2)).await.unwrap();
     assert_eq!(page.entries, ["a-b", "a/c"].map(name));
     assert!(page.more);

@@ -35,26 +35,19 @@ impl Inner {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<(File, u64), Error> {
-        let linked = self
-            .linked_size(repository, digest)?
-            .ok_or_else(|| Error::BlobUnknown {
-                repository: repository.clone(),
-                digest: digest.clone(),
-            })?;
+        let linked = self.linked_size(repository, digest)?.ok_or_else(|| Error::BlobUnknown {
+            repository: repository.clone(),
+            digest: digest.clone(),
+        })?;
         let path = self.layout.content(digest);
         let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
         let file = match File::open(&path) {
             Err(error) if is_absent(&error) => return Err(damaged("linked but not there")),
             result => result.map_err(|e| failed("open", &path, e))?,
         };
-        let size = file
-            .metadata()
-            .map_err(|e| failed("look at", &path, e))?
-            .len();
+        let size = file.metadata().map_err(|e| failed("look at", &path, e))?.len();
         if size != linked {
-            return Err(damaged(&format!(
-                "has {size} bytes, was stored with {linked}"
-            )));
+            return Err(damaged(&format!("has {size} bytes, was stored with {linked}")));
         }
         Ok((file, size))
     }
@@ -68,11 +61,8 @@ impl Inner {
         let Some(text) = files::read(&path)? else {
             return Ok(None);
         };
-        let size = String::from_utf8(text)
-            .ok()
-            .and_then(|text| text.trim_end().parse().ok());
-        size.map(Some)
-            .ok_or_else(|| Error::Damaged(format!("{}: not a size", path.display())))
+        let size = String::from_utf8(text).ok().and_then(|text| text.trim_end().parse().ok());
+        size.map(Some).ok_or_else(|| Error::Damaged(format!("{}: not a size", path.display())))
     }
 
     pub(super) fn link(
@@ -81,10 +71,7 @@ impl Inner {
         digest: &Digest,
         size: u64,
     ) -> Result<(), Error> {
-        self.files.write(
-            &self.layout.blob(repository, digest),
-            &[format!("{size}\n").as_bytes()],
-        )
+        self.files.write(&self.layout.blob(repository, digest), &[format!("{size}\n").as_bytes()])
     }
 
     pub(super) fn blob_link(
@@ -113,9 +100,6 @@ impl Inner {
         if self.files.remove(&self.layout.blob(repository, digest))? {
             return Ok(());
         }
-        Err(Error::BlobUnknown {
-            repository: repository.clone(),
-            digest: digest.clone(),
-        })
+        Err(Error::BlobUnknown { repository: repository.clone(), digest: digest.clone() })
     }
 }

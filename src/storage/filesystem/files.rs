@@ -16,11 +16,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn new(temporary: PathBuf, durability: Durability) -> Self {
-        Self {
-            temporary,
-            durability,
-            next: AtomicU64::new(0),
-        }
+        Self { temporary, durability, next: AtomicU64::new(0) }
     }
 
     /// Writes a whole file.
@@ -38,8 +34,7 @@ impl Files {
     fn write_through(&self, temporary: &Path, path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
         let mut file = create_private(temporary).map_err(|e| failed("create", temporary, e))?;
         for part in parts {
-            file.write_all(part)
-                .map_err(|e| failed("write", temporary, e))?;
+            file.write_all(part).map_err(|e| failed("write", temporary, e))?;
         }
         self.sync_data(&file, temporary)?;
         self.rename(temporary, path)
@@ -107,13 +102,7 @@ impl Files {
 
 /// Makes or empties a file that only its owner reads.
 pub(super) fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .read(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().write(true).read(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Reads a whole file that may be absent.
@@ -143,15 +132,9 @@ pub(super) fn names(folder: &Path) -> Result<Option<Vec<String>>, Error> {
 
 /// Whether there is no such file, also because something on the way is no folder.
 pub(super) fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 pub(super) fn failed(doing: &str, path: &Path, source: io::Error) -> Error {
-    Error::Io {
-        doing: format!("{doing} {}", path.display()),
-        source,
-    }
+    Error::Io { doing: format!("{doing} {}", path.display()), source }
 }

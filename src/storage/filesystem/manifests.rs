@@ -46,10 +46,7 @@ impl Inner {
         if missing.is_empty() {
             return Ok(());
         }
-        Err(Error::BlobsMissing {
-            repository: repository.clone(),
-            digests: missing,
-        })
+        Err(Error::BlobsMissing { repository: repository.clone(), digests: missing })
     }
 
     pub(super) fn manifest_get(
@@ -60,10 +57,7 @@ impl Inner {
         let path = self.layout.manifest(repository, digest);
         let file = files::read(&path)?.ok_or_else(|| unknown(repository, digest))?;
         let damaged = || Error::Damaged(format!("{}: not what was stored", path.display()));
-        let end = file
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .ok_or_else(damaged)?;
+        let end = file.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
         let mut file = Bytes::from(file);
         let media_type = file.split_to(end);
         let bytes = file.slice(1..);
@@ -158,8 +152,5 @@ impl Inner {
 }
 
 fn unknown(repository: &RepositoryName, reference: &impl ToString) -> Error {
-    Error::ManifestUnknown {
-        repository: repository.clone(),
-        reference: reference.to_string(),
-    }
+    Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() }
 }

@@ -74,9 +74,7 @@ impl Filesystem {
             _lock: lock,
         };
         inner.resume_uploads()?;
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Runs work on files where it may block.
@@ -85,14 +83,9 @@ impl Filesystem {
         work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        spawn_blocking(move || work(&inner))
-            .await
-            .unwrap_or_else(|error| {
-                Err(Error::Io {
-                    doing: "finish work on files".to_owned(),
-                    source: error.into(),
-                })
-            })
+        spawn_blocking(move || work(&inner)).await.unwrap_or_else(|error| {
+            Err(Error::Io { doing: "finish work on files".to_owned(), source: error.into() })
+        })
     }
 
     /// Writes `bytes`, gathering the next batch while the last is written and hashed.
@@ -124,10 +117,7 @@ struct Batch {
 }
 
 async fn gather(bytes: &mut ByteStream, ended: &mut bool) -> Batch {
-    let mut batch = Batch {
-        parts: Vec::new(),
-        result: Ok(()),
-    };
+    let mut batch = Batch { parts: Vec::new(), result: Ok(()) };
     let mut length = 0;
     while length < BATCH {
         match bytes.next().await {
@@ -199,8 +189,7 @@ impl Inner {
 impl Storage for Filesystem {
     async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_size(&repository, &digest))
-            .await
+        self.blocking(move |inner| inner.blob_size(&repository, &digest)).await
     }
 
     async fn blob_open(
@@ -210,8 +199,7 @@ impl Storage for Filesystem {
         part: Part,
     ) -> Result<Blob, Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_open(&repository, &digest, part))
-            .await
+        self.blocking(move |inner| inner.blob_open(&repository, &digest, part)).await
     }
 
     async fn blob_link(
@@ -221,20 +209,17 @@ impl Storage for Filesystem {
         digest: &Digest,
     ) -> Result<(), Error> {
         let (from, to, digest) = (from.clone(), to.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_link(&from, &to, &digest))
-            .await
+        self.blocking(move |inner| inner.blob_link(&from, &to, &digest)).await
     }
 
     async fn blob_repositories(&self, digest: &Digest) -> Result<Vec<RepositoryName>, Error> {
         let digest = digest.clone();
-        self.blocking(move |inner| inner.blob_repositories(&digest))
-            .await
+        self.blocking(move |inner| inner.blob_repositories(&digest)).await
     }
 
     async fn blob_unlink(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_unlink(&repository, &digest))
-            .await
+        self.blocking(move |inner| inner.blob_unlink(&repository, &digest)).await
     }
 
     async fn manifest_put(
@@ -243,8 +228,7 @@ impl Storage for Filesystem {
         manifest: NewManifest,
     ) -> Result<(), Error> {
         let repository = repository.clone();
-        self.blocking(move |inner| inner.manifest_put(&repository, &manifest))
-            .await
+        self.blocking(move |inner| inner.manifest_put(&repository, &manifest)).await
     }
 
     async fn manifest_get(
@@ -253,8 +237,7 @@ impl Storage for Filesystem {
         digest: &Digest,
     ) -> Result<StoredManifest, Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.manifest_get(&repository, &digest))
-            .await
+        self.blocking(move |inner| inner.manifest_get(&repository, &digest)).await
     }
 
     async fn manifest_delete(
@@ -263,8 +246,7 @@ impl Storage for Filesystem {
         digest: &Digest,
     ) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.manifest_delete(&repository, &digest))
-            .await
+        self.blocking(move |inner| inner.manifest_delete(&repository, &digest)).await
     }
 
     async fn referrers(
@@ -273,31 +255,26 @@ impl Storage for Filesystem {
         subject: &Digest,
     ) -> Result<Vec<Bytes>, Error> {
         let (repository, subject) = (repository.clone(), subject.clone());
-        self.blocking(move |inner| inner.referrers(&repository, &subject))
-            .await
+        self.blocking(move |inner| inner.referrers(&repository, &subject)).await
     }
 
     async fn tag_get(&self, repository: &RepositoryName, tag: &Tag) -> Result<TagState, Error> {
         let (repository, tag) = (repository.clone(), tag.clone());
-        self.blocking(move |inner| inner.tag_get(&repository, &tag))
-            .await
+        self.blocking(move |inner| inner.tag_get(&repository, &tag)).await
     }
 
     async fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
         let (repository, tag) = (repository.clone(), tag.clone());
-        self.blocking(move |inner| inner.tag_delete(&repository, &tag))
-            .await
+        self.blocking(move |inner| inner.tag_delete(&repository, &tag)).await
     }
 
     async fn tags(&self, repository: &RepositoryName, paging: Paging) -> Result<Page<Tag>, Error> {
         let repository = repository.clone();
-        self.blocking(move |inner| inner.tags(&repository, &paging))
-            .await
+        self.blocking(move |inner| inner.tags(&repository, &paging)).await
     }
 
     async fn repositories(&self, paging: Paging) -> Result<Page<RepositoryName>, Error> {
-        self.blocking(move |inner| inner.repositories(&paging))
-            .await
+        self.blocking(move |inner| inner.repositories(&paging)).await
     }
 
     async fn upload_create(&self, repository: &RepositoryName) -> Result<UploadId, Error> {
@@ -336,8 +313,7 @@ impl Storage for Filesystem {
     ) -> Result<u64, Error> {
         let writer = self.inner.writer(repository, id)?;
         let digest = digest.clone();
-        self.blocking(move |inner| inner.upload_finish(writer, &digest))
-            .await
+        self.blocking(move |inner| inner.upload_finish(writer, &digest)).await
     }
 
     async fn upload_cancel(&self, repository: &RepositoryName, id: &UploadId) -> Result<(), Error> {

@@ -24,11 +24,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads the first chunk now (blocking), the others as the stream is polled.
     pub(super) fn open(file: File, range: Range<u64>) -> io::Result<ByteStream> {
-        let mut reader = Self {
-            file: Arc::new(file),
-            rest: range,
-            ahead: None,
-        };
+        let mut reader = Self { file: Arc::new(file), rest: range, ahead: None };
         let Some(chunk) = reader.next_chunk() else {
             return Ok(stream::empty().boxed());
         };

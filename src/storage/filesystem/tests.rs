@@ -50,10 +50,7 @@ async fn half_an_upload(store: &Filesystem) -> UploadId {
     let repository = "a".parse().unwrap();
     let id = store.upload_create(&repository).await.unwrap();
     let bytes = stream::iter([Ok(Bytes::from_static(b"con"))]).boxed();
-    store
-        .upload_append(&repository, &id, None, bytes)
-        .await
-        .unwrap();
+    store.upload_append(&repository, &id, None, bytes).await.unwrap();
     id
 }
 
@@ -74,10 +71,7 @@ fn an_unknown_format_is_refused_and_left_alone() {
     for format in ["2\n", "", "what\n"] {
         fs::write(folder.path().join("format"), format).unwrap();
         fs::write(&left, "").unwrap();
-        assert!(matches!(
-            refused(folder.path()),
-            Error::UnknownFormat { .. }
-        ));
+        assert!(matches!(refused(folder.path()), Error::UnknownFormat { .. }));
         assert!(left.exists());
     }
 }
@@ -90,12 +84,7 @@ async fn what_a_killed_process_left_is_removed() {
     fs::write(folder.path().join("temporary/7"), "half").unwrap();
     drop(store);
     let store = open(folder.path());
-    assert!(
-        store
-            .upload_offset(&"a".parse().unwrap(), &id)
-            .await
-            .is_err()
-    );
+    assert!(store.upload_offset(&"a".parse().unwrap(), &id).await.is_err());
     for place in ["uploads", "temporary"] {
         let left = fs::read_dir(folder.path().join(place)).unwrap().count();
         assert_eq!(left, 0, "{place}");
@@ -116,10 +105,7 @@ async fn a_suspended_upload_goes_on_in_the_next_process() {
     let repository = "a".parse().unwrap();
     assert!(store.upload_offset(&repository, &cut).await.is_err());
     let rest = stream::iter([Ok(Bytes::from_static(b"tent"))]).boxed();
-    store
-        .upload_append(&repository, &id, Some(3), rest)
-        .await
-        .unwrap();
+    store.upload_append(&repository, &id, Some(3), rest).await.unwrap();
     let digest = Digest::sha256(b"content");
     let size = store.upload_finish(&repository, &id, &digest).await;
     assert_eq!(size.unwrap(), 7);

@@ -82,11 +82,7 @@ impl Inner {
         // It may have ended between the two steps.
         self.uploads.find(repository, id)?;
         session.touch();
-        Ok(Writer {
-            session,
-            state,
-            file: None,
-        })
+        Ok(Writer { session, state, file: None })
     }
 
     pub(super) fn write(&self, writer: &mut Writer, parts: &[Bytes]) -> Result<(), Error> {
@@ -103,8 +99,7 @@ impl Inner {
                 .map_err(|e| failed("open", &path, e))?,
         };
         for part in parts {
-            file.write_all_at(part, writer.state.offset)
-                .map_err(|e| failed("write", &path, e))?;
+            file.write_all_at(part, writer.state.offset).map_err(|e| failed("write", &path, e))?;
             writer.state.offset += part.len() as u64;
             writer.state.digester.update(part);
         }
@@ -123,18 +118,14 @@ impl Inner {
             return Err(Error::Damaged(format!("{}: not there", path.display())));
         };
         // A write that failed half way may have left bytes behind the offset.
-        file.set_len(state.offset)
-            .map_err(|e| failed("cut", &path, e))?;
+        file.set_len(state.offset).map_err(|e| failed("cut", &path, e))?;
         let actual = match digest.algorithm() {
             Algorithm::Sha256 => state.digester.clone().finish(),
             algorithm => digest_of_file(&file, algorithm).map_err(|e| failed("read", &path, e))?,
         };
         if actual != *digest {
             self.drop_upload(&writer)?;
-            return Err(Error::DigestMismatch {
-                expected: digest.clone(),
-                actual,
-            });
+            return Err(Error::DigestMismatch { expected: digest.clone(), actual });
         }
         self.files.sync_data(&file, &path)?;
         // With the same content there already, this puts whole bytes in the place of maybe damaged
@@ -164,8 +155,7 @@ impl Inner {
                 doing: format!("write down upload {}", state.id),
                 source: error.into(),
             })?;
-            self.files
-                .write(&self.layout.upload_state(&state.id), &[&text])?;
+            self.files.write(&self.layout.upload_state(&state.id), &[&text])?;
         }
         Ok(())
     }
@@ -192,11 +182,7 @@ impl Inner {
     }
 
     fn has_bytes_of(&self, state: &UploadState) -> bool {
-        let length = self
-            .layout
-            .upload(&state.id)
-            .metadata()
-            .map_or(0, |file| file.len());
+        let length = self.layout.upload(&state.id).metadata().map_or(0, |file| file.len());
         length >= state.offset
     }
 }
@@ -234,8 +220,7 @@ impl Uploads {
     }
 
     fn contains(&self, name: &str) -> bool {
-        name.parse()
-            .is_ok_and(|id: UploadId| self.locked().contains_key(&id))
+        name.parse().is_ok_and(|id: UploadId| self.locked().contains_key(&id))
     }
 
     fn all(&self) -> Vec<Arc<Session>> {
@@ -257,10 +242,7 @@ impl Session {
     }
 
     fn idle(&self) -> Duration {
-        self.touched
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .elapsed()
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 }
 
