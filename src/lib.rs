@@ -12,6 +12,8 @@
 pub mod auth;
 pub mod cli;
 pub mod oci;
+pub mod registry;
 pub mod serve;
 pub mod storage;
+pub mod tls;
 pub mod zuul;

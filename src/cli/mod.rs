@@ -5,6 +5,7 @@
 //! `src/bin` holds only doors into these modules.
 
 pub mod args;
+pub mod buildset_registry;
 pub mod exit;
 pub mod log;
 pub mod output;
