@@ -15,5 +15,8 @@ pub mod client;
 pub mod copy;
 pub mod http;
 pub mod oci;
+pub mod registry;
+pub mod serve;
+pub mod storage;
 pub mod tls;
 pub mod zuul;

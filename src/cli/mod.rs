@@ -5,6 +5,7 @@
 //! `src/bin` holds only doors into these modules.
 
 pub mod args;
+pub mod buildset_registry;
 pub mod exit;
 pub mod log;
 pub mod output;
@@ -19,9 +20,7 @@ use self::output::Report;
 /// Runs `work` on the async runtime, prints its report, and says how it ended.
 pub fn run<R: Report>(common: &Common, work: impl Future<Output = Result<R, Failure>>) -> ExitCode {
     log::start(common);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => Err(Failure::io("start the async runtime", &error)),
