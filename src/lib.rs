@@ -1,3 +1,23 @@
 //! Carries container images through Zuul's check, gate and promote pipelines.
+//!
+//! The rooms, in reading order; arrows point down only, siblings never import each other
+//! (`tests/it/house.rs` checks it):
+//!
+//! ```text
+//! bin → cli → {sync, upload, promote} → copy → client → http → {auth, tls} → oci
+//!             registry → {storage, auth, tls, serve}
+//! leaves: zuul, hostconfig
+//! ```
 
+pub mod auth;
+pub mod cli;
+pub mod client;
+pub mod copy;
 pub mod hostconfig;
+pub mod http;
+pub mod oci;
+pub mod registry;
+pub mod serve;
+pub mod storage;
+pub mod tls;
+pub mod zuul;

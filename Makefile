@@ -1,0 +1,32 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: ## Carry real images of two dependent changes through check, gate and promote
+	@demo/run
+
+.PHONY: test
+test: ## Everything: linters, unit and integration tests, roles, real clients
+	@tests/run
+
+.PHONY: dist
+dist: ## Static programs and SHA256SUMS in dist/, as zuul_images_source wants them
+	@tests/tools/dist
+
+.PHONY: fmt
+fmt: ## Format the Rust code
+	@cargo fmt
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates (installs cargo-deny, minutes the first time)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
+	@cargo deny check bans licenses sources
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf target dist

@@ -1,0 +1,32 @@
+//! stderr is talk: log lines by level and format.
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use super::args::Common;
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Starts logging on stderr. `RUST_LOG` refines the level where it is set.
+pub fn start(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => "error",
+        (false, 0) => "zuul_images=info,warn",
+        (false, 1) => "zuul_images=debug,info",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    // A second start (a test calling two programs) keeps the first.
+    let _ = match common.log_format {
+        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}

@@ -1,0 +1,29 @@
+//! What the programs share, and each program's command line.
+//!
+//! Options for connections, output and logs; one JSON document on stdout; exit codes. No work is
+//! done here: a program's module reads its arguments and calls one function of a lower room.
+//! `src/bin` holds only doors into these modules.
+
+pub mod args;
+pub mod buildset_registry;
+pub mod exit;
+pub mod log;
+pub mod output;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use self::args::Common;
+use self::exit::Failure;
+use self::output::Report;
+
+/// Runs `work` on the async runtime, prints its report, and says how it ended.
+pub fn run<R: Report>(common: &Common, work: impl Future<Output = Result<R, Failure>>) -> ExitCode {
+    log::start(common);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => Err(Failure::io("start the async runtime", &error)),
+    };
+    output::finish(common.output(), result)
+}

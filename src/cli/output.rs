@@ -1,0 +1,132 @@
+//! stdout is data: a text for people or exactly one JSON document.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::exit::{Failure, Kind};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; the default on a terminal.
+    Text,
+    /// One JSON document; the default elsewhere.
+    Json,
+}
+
+impl Format {
+    /// What suits stdout when nothing was asked for.
+    #[must_use]
+    pub fn for_stdout() -> Self {
+        if std::io::stdout().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// What a program found out or did. Its JSON form is described in `docs/json.md`.
+pub trait Report: Serialize {
+    /// The form for people, ending with a line break.
+    fn text(&self) -> String;
+}
+
+#[derive(Serialize)]
+struct Document<'a, R> {
+    ok: bool,
+    #[serde(flatten)]
+    report: Option<&'a R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a Failure>,
+}
+
+/// Prints the result and says how the program ended. Nothing is printed on stdout for wrong
+/// arguments: then there is no document.
+pub fn finish<R: Report>(format: Format, result: Result<R, Failure>) -> ExitCode {
+    let (report, error) = match &result {
+        Ok(report) => (Some(report), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let text = match (format, report, error) {
+        (Format::Text, Some(report), _) => report.text(),
+        (Format::Json, ..) if error.is_none_or(|failure| failure.kind != Kind::Input) => {
+            let document = Document { ok: error.is_none(), report, error };
+            serde_json::to_string(&document).map(|text| text + "\n").unwrap_or_default()
+        }
+        _ => String::new(),
+    };
+    if let Some(failure) = error {
+        say(&format!("error: {}\n", failure.message));
+    }
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            say(&format!("error: cannot write the result: {error}\n"));
+            ExitCode::FAILURE
+        }
+        _ => error.map_or(ExitCode::SUCCESS, Failure::exit_code),
+    }
+}
+
+/// Talks on stderr; when that is gone there is nobody left to tell.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Rows as an aligned table with a header; numbers are as they come, columns are left-aligned.
+#[must_use]
+pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = header.map(|cell| cell.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let mut line = |cells: [&str; N]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    line(header);
+    for row in rows {
+        line(std::array::from_fn(|column| row.get(column).map_or("", String::as_str)));
+    }
+    text
+}
+
+/// A number of bytes for people, e.g. `3.2 MiB`.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1000.0 {
+            return if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_aligned() {
+        let rows = [["x".to_owned(), "1".to_owned()], ["longer".to_owned(), "22".to_owned()]];
+        assert_eq!(table(["A", "B"], &rows), "A       B\nx       1\nlonger  22\n");
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(512 * 1024 * 1024), "512.0 MiB");
+    }
+}

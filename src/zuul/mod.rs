@@ -1,0 +1,57 @@
+//! The words of Zuul's container jobs: image lists, artifacts, temporary tags, connections, credentials.
+//!
+//! Types and the reading of their files; no network. The shapes are those of the `zuul-jobs`
+//! container roles, so that site configuration and artifacts stay exchangeable with them. A leaf:
+//! every room may use it, it uses only `oci`.
+
+mod artifact;
+mod change;
+mod connection;
+mod credentials;
+mod document;
+mod images;
+
+pub use self::artifact::{
+    ImageArtifact, Returned, UploadArtifact, image_artifacts, read_artifacts,
+};
+pub use self::change::{TemporaryPrefix, Word};
+pub use self::connection::Connection;
+pub use self::credentials::{RegistryCredentials, RegistryLogin};
+pub use self::document::{Document, Secrecy};
+pub use self::images::{ImageList, ZuulImage, path_below_registry};
+
+/// Input that cannot be used; names the item and the place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read at all.
+    #[error("cannot read {file}: {source}")]
+    Unreadable {
+        /// The file, or `standard input`.
+        file: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file's text is not what it should be.
+    #[error("{file}: {detail}")]
+    Document {
+        /// The file, or `standard input`.
+        file: String,
+        /// What is wrong, with line and column.
+        detail: String,
+    },
+    /// A value inside is not allowed.
+    #[error("{item}: {reason}")]
+    Value {
+        /// Which item.
+        item: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Error {
+    fn value(item: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Value { item: item.into(), reason: reason.to_string() }
+    }
+}
