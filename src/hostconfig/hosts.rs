@@ -14,10 +14,7 @@ pub(super) fn with_alias(old: &str, address: IpAddr) -> String {
         return old.to_owned();
     }
     let mut new = String::with_capacity(old.len() + ours.len() + 2);
-    for line in old
-        .lines()
-        .filter(|line| *line != ours && !is_stale(line, &ours))
-    {
+    for line in old.lines().filter(|line| *line != ours && !is_stale(line, &ours)) {
         new.push_str(line);
         new.push('\n');
     }
@@ -75,19 +72,13 @@ mod tests {
     fn a_former_registrys_line_does_not_win() {
         let old = "127.0.0.1 localhost\n192.0.2.7\tzuul-jobs.buildset-registry\n";
         let new = with_alias(old, address("192.0.2.8"));
-        assert_eq!(
-            new,
-            "127.0.0.1 localhost\n192.0.2.8\tzuul-jobs.buildset-registry\n"
-        );
+        assert_eq!(new, "127.0.0.1 localhost\n192.0.2.8\tzuul-jobs.buildset-registry\n");
     }
 
     #[test]
     fn a_file_without_a_final_newline_keeps_its_last_line() {
         let new = with_alias("127.0.0.1 localhost", address("2001:db8::5"));
-        assert_eq!(
-            new,
-            "127.0.0.1 localhost\n2001:db8::5\tzuul-jobs.buildset-registry\n"
-        );
+        assert_eq!(new, "127.0.0.1 localhost\n2001:db8::5\tzuul-jobs.buildset-registry\n");
     }
 
     #[test]
@@ -106,15 +97,9 @@ mod tests {
     fn users_are_found_by_name_before_number() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\nbroken\n1000:x:5:5::/five:\nzuul:x:1000:1001:,,,:/home/zuul:/bin/sh\n";
         assert_eq!(find_user(passwd, "nobody"), None);
-        assert_eq!(
-            find_user(passwd, "1000").unwrap().home,
-            PathBuf::from("/five")
-        );
+        assert_eq!(find_user(passwd, "1000").unwrap().home, PathBuf::from("/five"));
         let zuul = find_user(passwd, "zuul").unwrap();
-        assert_eq!(
-            (zuul.uid, zuul.gid, zuul.home),
-            (1000, 1001, PathBuf::from("/home/zuul"))
-        );
+        assert_eq!((zuul.uid, zuul.gid, zuul.home), (1000, 1001, PathBuf::from("/home/zuul")));
         assert_eq!(find_user(passwd, "0").unwrap().home, PathBuf::from("/root"));
     }
 }

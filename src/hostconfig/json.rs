@@ -16,9 +16,7 @@ pub(super) fn with_registry_mirror(
 ) -> Result<String, Error> {
     let mut daemon = object(path, old)?;
     let ours = format!("https://{endpoint}/");
-    let mirrors = daemon
-        .entry("registry-mirrors")
-        .or_insert_with(|| json!([]));
+    let mirrors = daemon.entry("registry-mirrors").or_insert_with(|| json!([]));
     let Value::Array(mirrors) = mirrors else {
         return Err(wrong(path, old, "registry-mirrors", "a list"));
     };
@@ -60,19 +58,12 @@ fn object(path: &Path, text: &str) -> Result<Map<String, Value>, Error> {
 
 fn wrong(path: &Path, text: &str, key: &str, expected: &str) -> Error {
     let quoted = format!("\"{key}\"");
-    let line = text
-        .lines()
-        .position(|line| line.contains(&quoted))
-        .map_or(1, |n| n + 1);
+    let line = text.lines().position(|line| line.contains(&quoted)).map_or(1, |n| n + 1);
     parse(path, line, format!("{key} is not {expected}"))
 }
 
 fn parse(path: &Path, line: usize, message: String) -> Error {
-    Error::Parse {
-        path: path.to_owned(),
-        line,
-        message,
-    }
+    Error::Parse { path: path.to_owned(), line, message }
 }
 
 fn print(map: Map<String, Value>) -> String {
@@ -106,16 +97,9 @@ mod tests {
     fn a_broken_file_is_named_with_its_line() {
         let error = mirrored("{\n  \"mtu\": 1400,,\n}").unwrap_err().to_string();
         assert!(error.starts_with("/etc/docker/daemon.json:2: "), "{error}");
-        let error = mirrored("{\n\"registry-mirrors\": \"x\"}")
-            .unwrap_err()
-            .to_string();
+        let error = mirrored("{\n\"registry-mirrors\": \"x\"}").unwrap_err().to_string();
         assert!(error.starts_with("/etc/docker/daemon.json:2: registry-mirrors is not a list"));
-        assert!(
-            mirrored("[]")
-                .unwrap_err()
-                .to_string()
-                .contains("expected a JSON object")
-        );
+        assert!(mirrored("[]").unwrap_err().to_string().contains("expected a JSON object"));
     }
 
     #[test]
@@ -123,28 +107,19 @@ mod tests {
         let old =
             r#"{"mtu": 1400, "registry-mirrors": ["http://mirror:8082", "https://reg:5000"]}"#;
         let new = mirrored(old).unwrap();
-        assert_eq!(
-            new["registry-mirrors"],
-            json!(["https://reg:5000/", "http://mirror:8082"])
-        );
+        assert_eq!(new["registry-mirrors"], json!(["https://reg:5000/", "http://mirror:8082"]));
         assert_eq!(new["mtu"], 1400);
     }
 
     #[test]
     fn an_empty_file_counts_as_no_settings() {
-        assert_eq!(
-            mirrored(" \n").unwrap(),
-            json!({"registry-mirrors": ["https://reg:5000/"]})
-        );
+        assert_eq!(mirrored(" \n").unwrap(), json!({"registry-mirrors": ["https://reg:5000/"]}));
     }
 
     #[test]
     fn a_right_file_is_not_reformatted() {
         let old = r#"{ "registry-mirrors":["https://reg:5000/"] }"#;
-        assert_eq!(
-            with_registry_mirror(Path::new(PATH), old, "reg:5000").unwrap(),
-            old
-        );
+        assert_eq!(with_registry_mirror(Path::new(PATH), old, "reg:5000").unwrap(), old);
     }
 
     #[test]
@@ -154,23 +129,16 @@ mod tests {
         let new: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(new["auths"]["quay.io"]["auth"], "eDp5");
         assert_eq!(new["auths"]["reg:5000"]["auth"], "enV1bDphOmIsYw==");
-        assert_eq!(
-            with_auth(Path::new("c"), &text, &connection()).unwrap(),
-            text
-        );
+        assert_eq!(with_auth(Path::new("c"), &text, &connection()).unwrap(), text);
     }
 
     #[test]
     fn an_error_never_shows_a_password() {
         let old = r#"{"auths": "secret-word"}"#;
-        let error = with_auth(Path::new("c"), old, &connection())
-            .unwrap_err()
-            .to_string();
+        let error = with_auth(Path::new("c"), old, &connection()).unwrap_err().to_string();
         assert!(!error.contains("secret-word"), "{error}");
         let old = "{\"auths\": {\"quay.io\": {\"auth\": \"c2VjcmV0\" \"x\"}}}";
-        let error = with_auth(Path::new("c"), old, &connection())
-            .unwrap_err()
-            .to_string();
+        let error = with_auth(Path::new("c"), old, &connection()).unwrap_err().to_string();
         assert!(!error.contains("c2VjcmV0"), "{error}");
     }
 }

@@ -124,11 +124,7 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Connection({}@{}:{})",
-            self.username, self.host, self.port
-        )
+        write!(f, "Connection({}@{}:{})", self.username, self.host, self.port)
     }
 }
 
@@ -144,13 +140,9 @@ pub struct Namespace {
 impl Namespace {
     /// The registries redirected when a site names none.
     pub fn defaults() -> Vec<Self> {
-        let same = |name: &str| Self {
-            name: name.to_owned(),
-            url: format!("https://{name}"),
-        };
-        let mut all: Vec<Self> = ["docker.io", "quay.io", "gcr.io", "registry.k8s.io"]
-            .map(same)
-            .into();
+        let same = |name: &str| Self { name: name.to_owned(), url: format!("https://{name}") };
+        let mut all: Vec<Self> =
+            ["docker.io", "quay.io", "gcr.io", "registry.k8s.io"].map(same).into();
         for namespace in all.iter_mut().filter(|n| n.name == "docker.io") {
             namespace.url = "https://registry-1.docker.io".to_owned();
         }
@@ -178,22 +170,14 @@ impl FromStr for Namespace {
             None => (text, format!("https://{text}")),
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
-        let host = url
-            .strip_prefix("https://")
-            .or_else(|| url.strip_prefix("http://"));
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
         let host_is_plain = host.is_some_and(|host| {
-            !host.is_empty()
-                && host
-                    .chars()
-                    .all(|c| plain(c) || matches!(c, '/' | '_' | '[' | ']'))
+            !host.is_empty() && host.chars().all(|c| plain(c) || matches!(c, '/' | '_' | '[' | ']'))
         });
         if name.is_empty() || !name.chars().all(plain) || !host_is_plain {
             return Err(bad());
         }
-        Ok(Self {
-            name: name.to_owned(),
-            url,
-        })
+        Ok(Self { name: name.to_owned(), url })
     }
 }
 
@@ -237,11 +221,7 @@ pub struct Report {
 impl Report {
     fn new(alias: String, files: Vec<FileReport>) -> Self {
         let changed = files.iter().any(|file| file.action.changes());
-        Self {
-            changed,
-            alias,
-            files,
-        }
+        Self { changed, alias, files }
     }
 }
 

@@ -31,10 +31,7 @@ pub(super) fn real(sysroot: &Path, path: &Path) -> PathBuf {
 
 /// Everything the options ask for, in the order it is to be written: trust before use.
 pub(super) fn edits(options: &Options) -> Result<Vec<Edit>, Error> {
-    let plan = Plan {
-        options,
-        endpoint: options.connection.endpoint(),
-    };
+    let plan = Plan { options, endpoint: options.connection.endpoint() };
     let mut edits = Vec::new();
     if let Some(address) = options.connection.address() {
         edits.push(plan.system("/etc/hosts", |_, old| Ok(hosts::with_alias(old, address)))?);
@@ -75,10 +72,7 @@ impl Plan<'_> {
         path: impl AsRef<Path>,
         change: impl FnOnce(&Path, &str) -> Result<String, Error>,
     ) -> Result<Edit, Error> {
-        let access = Access {
-            mode: 0o644,
-            ..self.root()?
-        };
+        let access = Access { mode: 0o644, ..self.root()? };
         self.edit(path.as_ref(), access, None, change)
     }
 
@@ -97,12 +91,7 @@ impl Plan<'_> {
         let old = present.map(|present| present.content).unwrap_or_default();
         let old = str::from_utf8(&old).map_err(|error| not_text(&real, &old, error))?;
         let content = change(&real, old)?.into_bytes();
-        Ok(Edit {
-            path: path.to_owned(),
-            content,
-            access,
-            home,
-        })
+        Ok(Edit { path: path.to_owned(), content, access, home })
     }
 
     /// The owner of the sysroot owns what is created in it.
@@ -115,29 +104,22 @@ impl Plan<'_> {
             return Ok(Vec::new());
         };
         let mut paths = vec![self.system_ca()];
-        for (target, folder) in [
-            (Target::Podman, "/etc/containers/certs.d"),
-            (Target::Docker, "/etc/docker/certs.d"),
-        ] {
+        for (target, folder) in
+            [(Target::Podman, "/etc/containers/certs.d"), (Target::Docker, "/etc/docker/certs.d")]
+        {
             if self.wants(target) {
                 paths.push(Path::new(folder).join(&self.endpoint).join("ca.crt"));
             }
         }
         let pem = format!("{}\n", pem.trim_end());
-        paths
-            .into_iter()
-            .map(|path| self.system(path, |_, _| Ok(pem.clone())))
-            .collect()
+        paths.into_iter().map(|path| self.system(path, |_, _| Ok(pem.clone()))).collect()
     }
 
     /// A second registry on the same node has another port, and another certificate.
     fn system_ca(&self) -> PathBuf {
         let fedora = real(&self.options.sysroot, Path::new(FEDORA_CA)).is_dir();
         let folder = Path::new(if fedora { FEDORA_CA } else { DEBIAN_CA });
-        let (alias, port) = (
-            self.options.connection.alias(),
-            self.options.connection.port,
-        );
+        let (alias, port) = (self.options.connection.alias(), self.options.connection.port);
         folder.join(match port {
             5000 => format!("{alias}.crt"),
             _ => format!("{alias}-{port}.crt"),
@@ -148,11 +130,7 @@ impl Plan<'_> {
     /// directory, where there is one.
     fn logins(&self) -> Result<Vec<Edit>, Error> {
         let user = self.user()?;
-        let access = Access {
-            mode: 0o600,
-            uid: user.uid,
-            gid: user.gid,
-        };
+        let access = Access { mode: 0o600, uid: user.uid, gid: user.gid };
         let mut files = vec![(user.home.clone(), user.home.join(".docker/config.json"))];
         let runtime = Path::new("/run/user").join(user.uid.to_string());
         if self.wants(Target::Podman) && real(&self.options.sysroot, &runtime).is_dir() {
@@ -183,25 +161,14 @@ fn own_uid() -> Result<u32, Error> {
 }
 
 fn not_text(path: &Path, bytes: &[u8], error: str::Utf8Error) -> Error {
-    let line = bytes
-        .iter()
-        .take(error.valid_up_to())
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1;
-    Error::Parse {
-        path: path.to_owned(),
-        line,
-        message: "not UTF-8 text".to_owned(),
-    }
+    let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+    Error::Parse { path: path.to_owned(), line, message: "not UTF-8 text".to_owned() }
 }
 
 /// Runs the system's CA tool if the CA folder of the running system changed.
 pub(super) fn refresh_trust(sysroot: &Path, files: &[FileReport]) -> Result<(), Error> {
     let changed = |folder: &str| {
-        files
-            .iter()
-            .any(|file| file.action.changes() && file.path.starts_with(folder))
+        files.iter().any(|file| file.action.changes() && file.path.starts_with(folder))
     };
     if sysroot != Path::new("/") {
         return Ok(());

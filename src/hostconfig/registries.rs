@@ -55,45 +55,26 @@ fn take_preface(document: &mut DocumentMut) -> String {
 fn parse(path: &Path, text: &str) -> Result<DocumentMut, Error> {
     text.parse::<DocumentMut>().map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
-        let line = text
-            .bytes()
-            .take(start)
-            .filter(|byte| *byte == b'\n')
-            .count()
-            + 1;
+        let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
         let message = error.message().trim().replace('\n', "; ");
-        Error::Parse {
-            path: path.to_owned(),
-            line,
-            message,
-        }
+        Error::Parse { path: path.to_owned(), line, message }
     })
 }
 
 fn at(path: &Path, text: &str, key: &str, message: &str) -> Error {
     let opens = |line: &str| line.trim_start().trim_start_matches('[').starts_with(key);
     let line = text.lines().position(opens).map_or(1, |n| n + 1);
-    Error::Parse {
-        path: path.to_owned(),
-        line,
-        message: message.to_owned(),
-    }
+    Error::Parse { path: path.to_owned(), line, message: message.to_owned() }
 }
 
 /// `None` if the document's `registry` or its `mirror` is something else than a list of tables.
 fn add_mirror(document: &mut DocumentMut, endpoint: &str, namespace: &Namespace) -> Option<()> {
-    let ours = Mirror {
-        location: namespace.mirror(endpoint),
-        insecure: false,
-    };
-    let registries = document
-        .entry("registry")
-        .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+    let ours = Mirror { location: namespace.mirror(endpoint), insecure: false };
+    let registries =
+        document.entry("registry").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
     match registries {
         Item::ArrayOfTables(tables) => {
-            let known = tables
-                .iter_mut()
-                .find(|table| is_for(*table, &namespace.name));
+            let known = tables.iter_mut().find(|table| is_for(*table, &namespace.name));
             if let Some(table) = known {
                 return put_first(table.entry("mirror").or_insert(empty_list()), &ours);
             }
@@ -129,12 +110,7 @@ fn add_mirror(document: &mut DocumentMut, endpoint: &str, namespace: &Namespace)
 
 /// Whether a registry block is for this name; its prefix defaults to its location.
 fn is_for(table: &dyn TableLike, name: &str) -> bool {
-    let text = |key| {
-        table
-            .get(key)
-            .and_then(Item::as_str)
-            .filter(|text| !text.is_empty())
-    };
+    let text = |key| table.get(key).and_then(Item::as_str).filter(|text| !text.is_empty());
     text("prefix").or_else(|| text("location")) == Some(name)
 }
 
@@ -159,11 +135,7 @@ fn put_first(mirrors: &mut Item, mirror: &Mirror) -> Option<()> {
 }
 
 fn put_first_inline(mirrors: &mut Array, mirror: &Mirror) -> Option<()> {
-    let is_ours = |value: &Value| {
-        value
-            .as_inline_table()
-            .is_some_and(|table| mirror.is(table))
-    };
+    let is_ours = |value: &Value| value.as_inline_table().is_some_and(|table| mirror.is(table));
     if !mirrors.get(0).is_some_and(is_ours) {
         mirrors.retain(|value| !is_ours(value));
         let mut table = InlineTable::new();
@@ -179,10 +151,7 @@ fn set_unqualified(document: &mut DocumentMut, registries: &[String]) {
     const KEY: &str = "unqualified-search-registries";
     let now = document.get(KEY).and_then(Item::as_array);
     let is_set = now.is_some_and(|array| {
-        array
-            .iter()
-            .map(Value::as_str)
-            .eq(registries.iter().map(|r| Some(r.as_str())))
+        array.iter().map(Value::as_str).eq(registries.iter().map(|r| Some(r.as_str())))
     });
     if !is_set {
         document.insert(KEY, value(registries.iter().collect::<Array>()));
@@ -200,10 +169,7 @@ impl Mirror {
             Some(rest) => (rest, true),
             None => (namespace.url.trim_start_matches("https://"), false),
         };
-        Self {
-            location: location.to_owned(),
-            insecure,
-        }
+        Self { location: location.to_owned(), insecure }
     }
 
     fn is(&self, table: &dyn TableLike) -> bool {
@@ -230,46 +196,23 @@ mod tests {
 
     fn edit(old: &str, names: &[&str]) -> Result<String, Error> {
         let namespaces: Vec<Namespace> = names.iter().map(|name| name.parse().unwrap()).collect();
-        with_mirrors(
-            Path::new(PATH),
-            old,
-            "reg:5000",
-            &namespaces,
-            &["docker.io".to_owned()],
-        )
+        with_mirrors(Path::new(PATH), old, "reg:5000", &namespaces, &["docker.io".to_owned()])
     }
 
     fn mirrors_of(text: &str, index: usize) -> Vec<String> {
         let document: DocumentMut = text.parse().unwrap();
         let mirrors = &document["registry"][index]["mirror"];
-        (0..)
-            .map_while(|i| Some(mirrors.get(i)?.get("location")?.as_str()?.to_owned()))
-            .collect()
+        (0..).map_while(|i| Some(mirrors.get(i)?.get("location")?.as_str()?.to_owned())).collect()
     }
 
     #[test]
     fn a_broken_file_is_named_with_its_line() {
-        let error = edit("# one\n[[registry]\n", &["quay.io"])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("/etc/containers/registries.conf:2: "),
-            "{error}"
-        );
+        let error = edit("# one\n[[registry]\n", &["quay.io"]).unwrap_err().to_string();
+        assert!(error.starts_with("/etc/containers/registries.conf:2: "), "{error}");
         let error = edit("\n\n[registries.search]\nregistries = []\n", &["quay.io"]).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("conf:3: this is the version 1 format"),
-            "{error}"
-        );
-        let error = edit("registry = 5\n", &["quay.io"])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("conf:1: registry is not a list of tables"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("conf:3: this is the version 1 format"), "{error}");
+        let error = edit("registry = 5\n", &["quay.io"]).unwrap_err().to_string();
+        assert!(error.contains("conf:1: registry is not a list of tables"), "{error}");
     }
 
     #[test]
@@ -309,17 +252,11 @@ mod tests {
 
     #[test]
     fn a_port_becomes_part_of_the_path() {
-        let new = edit(
-            "",
-            &["registry.example.org:5443=http://registry.example.org:5443"],
-        )
-        .unwrap();
+        let new =
+            edit("", &["registry.example.org:5443=http://registry.example.org:5443"]).unwrap();
         assert_eq!(
             mirrors_of(&new, 0),
-            [
-                "reg:5000/registry.example.org_5443",
-                "registry.example.org:5443"
-            ]
+            ["reg:5000/registry.example.org_5443", "registry.example.org:5443"]
         );
         assert!(new.contains("insecure = true"));
     }
@@ -329,9 +266,6 @@ mod tests {
         let old =
             "# top\nshort-name-mode = \"enforcing\"\n\n[[registry]]\nlocation = \"quay.io\"\n";
         let once = edit(old, &["docker.io", "quay.io", "a.example:1"]).unwrap();
-        assert_eq!(
-            edit(&once, &["docker.io", "quay.io", "a.example:1"]).unwrap(),
-            once
-        );
+        assert_eq!(edit(&once, &["docker.io", "quay.io", "a.example:1"]).unwrap(), once);
     }
 }

@@ -31,10 +31,7 @@ pub(super) fn apply(sysroot: &Path, edits: &[Edit]) -> Result<Vec<FileReport>, E
             state.remember(edit, present.as_ref());
             due.push((edit, present));
         }
-        report.push(FileReport {
-            path: edit.path.clone(),
-            action,
-        });
+        report.push(FileReport { path: edit.path.clone(), action });
     }
     if due.is_empty() {
         return Ok(report);
@@ -60,10 +57,7 @@ pub(super) fn undo(sysroot: &Path) -> Result<Vec<FileReport>, Error> {
     for file in state.files.iter().rev() {
         let path = real(sysroot, &file.path);
         let action = file.undo(&path)?;
-        report.push(FileReport {
-            path: file.path.clone(),
-            action,
-        });
+        report.push(FileReport { path: file.path.clone(), action });
     }
     for directory in state.directories.iter().rev() {
         // One that somebody else uses by now is not empty and stays.
@@ -110,24 +104,15 @@ impl State {
     fn load(sysroot: &Path) -> Result<Self, Error> {
         let path = real(sysroot, Path::new(STATE));
         let Some(file) = write::read(&path)? else {
-            return Ok(Self {
-                version: 1,
-                ..Self::default()
-            });
+            return Ok(Self { version: 1, ..Self::default() });
         };
-        let wrong = |line: usize, message: String| Error::Parse {
-            path: path.clone(),
-            line,
-            message,
-        };
+        let wrong =
+            |line: usize, message: String| Error::Parse { path: path.clone(), line, message };
         let state: Self = serde_json::from_slice(&file.content)
             .map_err(|error| wrong(error.line().max(1), error.to_string()))?;
         match state.version {
             1 => Ok(state),
-            other => Err(wrong(
-                1,
-                format!("written by another version (format {other})"),
-            )),
+            other => Err(wrong(1, format!("written by another version (format {other})"))),
         }
     }
 
@@ -138,14 +123,7 @@ impl State {
         let text =
             serde_json::to_vec(self).map_err(|error| Error::io("encode", &path)(error.into()))?;
         let owner = write::owner_of(directory)?;
-        write::replace(
-            &path,
-            &text,
-            Access {
-                mode: 0o600,
-                ..owner
-            },
-        )
+        write::replace(&path, &text, Access { mode: 0o600, ..owner })
     }
 
     fn remember(&mut self, edit: &Edit, present: Option<&Present>) {
@@ -156,19 +134,11 @@ impl State {
             return;
         }
         let before = present.map(Before::new);
-        self.files.push(Touched {
-            path: edit.path.clone(),
-            before,
-            written,
-            foreign: false,
-        });
+        self.files.push(Touched { path: edit.path.clone(), before, written, foreign: false });
     }
 
     fn remember_directories(&mut self, sysroot: &Path, path: &Path) {
-        let missing = path
-            .ancestors()
-            .skip(1)
-            .take_while(|dir| !real(sysroot, dir).exists());
+        let missing = path.ancestors().skip(1).take_while(|dir| !real(sysroot, dir).exists());
         self.directories.extend(missing.map(Path::to_owned));
     }
 }
@@ -210,20 +180,11 @@ impl Touched {
 impl Before {
     fn new(file: &Present) -> Self {
         let Access { mode, uid, gid } = file.access;
-        Self {
-            content: STANDARD.encode(&file.content),
-            mode,
-            uid,
-            gid,
-        }
+        Self { content: STANDARD.encode(&file.content), mode, uid, gid }
     }
 
     fn access(&self) -> Access {
-        Access {
-            mode: self.mode,
-            uid: self.uid,
-            gid: self.gid,
-        }
+        Access { mode: self.mode, uid: self.uid, gid: self.gid }
     }
 }
 

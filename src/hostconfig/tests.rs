@@ -20,11 +20,7 @@ fn host() -> TempDir {
         &format!("zuul:x:{}:{}::/home/zuul:/bin/sh\n", own("uid"), own("gid")),
     );
     put(&root, "etc/hosts", "127.0.0.1\tlocalhost\n");
-    put(
-        &root,
-        "etc/containers/registries.conf",
-        "# see containers-registries.conf(5)\n",
-    );
+    put(&root, "etc/containers/registries.conf", "# see containers-registries.conf(5)\n");
     fs::create_dir_all(root.path().join("home/zuul")).unwrap();
     root
 }
@@ -32,11 +28,7 @@ fn host() -> TempDir {
 fn own(what: &str) -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = fs::metadata("/proc/self").unwrap();
-    if what == "uid" {
-        metadata.uid()
-    } else {
-        metadata.gid()
-    }
+    if what == "uid" { metadata.uid() } else { metadata.gid() }
 }
 
 fn put(root: &TempDir, path: &str, text: &str) {
@@ -74,15 +66,8 @@ fn snapshot(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let mode = fs::symlink_metadata(&path).unwrap().permissions().mode();
-            let content = if path.is_dir() {
-                Vec::new()
-            } else {
-                fs::read(&path).unwrap()
-            };
-            found.insert(
-                path.strip_prefix(root).unwrap().display().to_string(),
-                (mode, content),
-            );
+            let content = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
+            found.insert(path.strip_prefix(root).unwrap().display().to_string(), (mode, content));
             if path.is_dir() {
                 open.push(path);
             }
@@ -107,18 +92,9 @@ fn a_host_that_would_break_a_file_is_refused() {
     for host in ["", "a b", "a\n127.0.0.1 evil", "[::1]"] {
         let mut options = options(&root);
         options.connection.host = host.into();
-        assert!(
-            matches!(configure(&options), Err(Error::Host(_))),
-            "{host:?}"
-        );
+        assert!(matches!(configure(&options), Err(Error::Host(_))), "{host:?}");
     }
-    for namespace in [
-        "",
-        "=https://x",
-        "quay.io=ftp://x",
-        "a b",
-        "quay.io=https://x\"\n",
-    ] {
+    for namespace in ["", "=https://x", "quay.io=ftp://x", "a b", "quay.io=https://x\"\n"] {
         assert!(namespace.parse::<Namespace>().is_err(), "{namespace:?}");
     }
     assert!("kubernetes".parse::<Target>().is_err());
@@ -127,15 +103,9 @@ fn a_host_that_would_break_a_file_is_refused() {
 #[test]
 fn an_unknown_user_is_named() {
     let root = host();
-    let options = Options {
-        user: Some("nobody-here".into()),
-        ..options(&root)
-    };
+    let options = Options { user: Some("nobody-here".into()), ..options(&root) };
     let error = configure(&options).unwrap_err().to_string();
-    assert!(
-        error.contains("\"nobody-here\"") && error.contains("etc/passwd"),
-        "{error}"
-    );
+    assert!(error.contains("\"nobody-here\"") && error.contains("etc/passwd"), "{error}");
 }
 
 #[test]
@@ -146,11 +116,7 @@ fn a_users_link_is_not_followed() {
     let hosts = get(&root, "etc/hosts");
     let error = configure(&options(&root)).unwrap_err();
     assert!(matches!(error, Error::Symlink(_)), "{error}");
-    assert_eq!(
-        get(&root, "etc/hosts"),
-        hosts,
-        "nothing else was written either"
-    );
+    assert_eq!(get(&root, "etc/hosts"), hosts, "nothing else was written either");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
@@ -175,16 +141,10 @@ fn podman_and_docker_are_configured() {
     assert!(registries.contains("location = \"zuul-jobs.buildset-registry:5000/quay.io\""));
     let daemon = get(&root, "etc/docker/daemon.json");
     assert!(daemon.contains("https://zuul-jobs.buildset-registry:5000/"));
-    for path in [
-        "home/zuul/.docker/config.json".to_owned(),
-        runtime + "/containers/auth.json",
-    ] {
+    for path in ["home/zuul/.docker/config.json".to_owned(), runtime + "/containers/auth.json"] {
         let file = root.path().join(&path);
         assert!(get(&root, &path).contains("enV1bDpzM2NyOmV0"), "{path}");
-        assert_eq!(
-            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let directory = fs::metadata(file.parent().unwrap()).unwrap();
         assert_eq!(directory.permissions().mode() & 0o777, 0o700);
     }
@@ -200,10 +160,7 @@ fn a_fedora_host_has_another_ca_folder_and_a_named_host_needs_no_alias() {
     let before = get(&root, "etc/hosts");
     assert_eq!(configure(&options).unwrap().alias, "node1.example.org");
     assert_eq!(get(&root, "etc/hosts"), before);
-    get(
-        &root,
-        "etc/pki/ca-trust/source/anchors/node1.example.org-9000.crt",
-    );
+    get(&root, "etc/pki/ca-trust/source/anchors/node1.example.org-9000.crt");
 }
 
 #[test]
@@ -212,12 +169,7 @@ fn an_empty_certificate_means_none() {
     let mut options = options(&root);
     options.connection.cert = Some("\n".into());
     let report = configure(&options).unwrap();
-    assert!(
-        !report
-            .files
-            .iter()
-            .any(|file| file.path.extension().is_some_and(|e| e == "crt"))
-    );
+    assert!(!report.files.iter().any(|file| file.path.extension().is_some_and(|e| e == "crt")));
 }
 
 #[test]
@@ -227,12 +179,7 @@ fn a_second_run_changes_nothing() {
     let before = snapshot(root.path());
     let report = configure(&options(&root)).unwrap();
     assert!(!report.changed);
-    assert!(
-        report
-            .files
-            .iter()
-            .all(|file| file.action == Action::Unchanged)
-    );
+    assert!(report.files.iter().all(|file| file.action == Action::Unchanged));
     assert_eq!(snapshot(root.path()), before);
 }
 
@@ -243,10 +190,7 @@ fn mode_and_comments_of_an_existing_file_stay() {
     let daemon = root.path().join("etc/docker/daemon.json");
     fs::set_permissions(&daemon, fs::Permissions::from_mode(0o640)).unwrap();
     configure(&options(&root)).unwrap();
-    assert_eq!(
-        fs::metadata(&daemon).unwrap().permissions().mode() & 0o777,
-        0o640
-    );
+    assert_eq!(fs::metadata(&daemon).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(get(&root, "etc/containers/registries.conf").contains("# see"));
 }
 
@@ -277,14 +221,7 @@ fn undo_keeps_what_somebody_changed_since() {
     let hosts = get(&root, "etc/hosts") + "192.0.2.99\tanother\n";
     put(&root, "etc/hosts", &hosts);
     let report = undo(root.path()).unwrap();
-    let of = |path: &str| {
-        report
-            .files
-            .iter()
-            .find(|f| f.path == Path::new(path))
-            .unwrap()
-            .action
-    };
+    let of = |path: &str| report.files.iter().find(|f| f.path == Path::new(path)).unwrap().action;
     assert_eq!(of("/etc/hosts"), Action::Kept);
     assert_eq!(of("/etc/containers/registries.conf"), Action::Restored);
     assert_eq!(get(&root, "etc/hosts"), hosts);
@@ -294,13 +231,8 @@ fn undo_keeps_what_somebody_changed_since() {
 fn the_memory_is_private() {
     let root = host();
     configure(&options(&root)).unwrap();
-    let state = root
-        .path()
-        .join("var/lib/zuul-images/configure-client.json");
-    assert_eq!(
-        fs::metadata(state).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    let state = root.path().join("var/lib/zuul-images/configure-client.json");
+    assert_eq!(fs::metadata(state).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

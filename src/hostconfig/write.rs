@@ -33,11 +33,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Present>, Error> {
         return Err(Error::Symlink(path.to_owned()));
     }
     let content = fs::read(path).map_err(Error::io("read", path))?;
-    let access = Access {
-        mode: metadata.mode() & 0o7777,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-    };
+    let access =
+        Access { mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() };
     Ok(Some(Present { content, access }))
 }
 
@@ -69,11 +66,7 @@ pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> Result<(),
 
 /// Refuses a path that passes a link below its owner's home: it could lead anywhere.
 pub(super) fn refuse_links(path: &Path, home: &Path) -> Result<(), Error> {
-    for directory in path
-        .ancestors()
-        .skip(1)
-        .take_while(|directory| *directory != home)
-    {
+    for directory in path.ancestors().skip(1).take_while(|directory| *directory != home) {
         if fs::symlink_metadata(directory).is_ok_and(|metadata| metadata.is_symlink()) {
             return Err(Error::Symlink(directory.to_owned()));
         }
@@ -85,19 +78,13 @@ pub(super) fn refuse_links(path: &Path, home: &Path) -> Result<(), Error> {
 ///
 /// Those below `owner`'s home directory are given to them and private (0700).
 pub(super) fn create_parents(path: &Path, owner: Option<(Access, &Path)>) -> Result<(), Error> {
-    let mut missing: Vec<&Path> = path
-        .ancestors()
-        .skip(1)
-        .take_while(|directory| !directory.exists())
-        .collect();
+    let mut missing: Vec<&Path> =
+        path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
     missing.reverse();
     for directory in &missing {
         let private = owner.filter(|(_, home)| directory.starts_with(home) && directory != home);
         let mode = if private.is_some() { 0o700 } else { 0o755 };
-        DirBuilder::new()
-            .mode(mode)
-            .create(directory)
-            .map_err(Error::io("create", *directory))?;
+        DirBuilder::new().mode(mode).create(directory).map_err(Error::io("create", *directory))?;
         if let Some((access, _)) = private {
             set_owner(directory, access).map_err(Error::io("give away", *directory))?;
         }
@@ -108,11 +95,7 @@ pub(super) fn create_parents(path: &Path, owner: Option<(Access, &Path)>) -> Res
 /// The owner of a directory, for a file that is created in it.
 pub(super) fn owner_of(directory: &Path) -> Result<Access, Error> {
     let metadata = fs::metadata(directory).map_err(Error::io("look at", directory))?;
-    Ok(Access {
-        mode: metadata.mode() & 0o7777,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-    })
+    Ok(Access { mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() })
 }
 
 /// Removes a file; one that is gone already is fine.

@@ -1,0 +1,4 @@
+//! What several topics need: running programs, images, servers.
+
+pub mod images;
+pub mod programs;
