@@ -93,8 +93,9 @@ def report_rows(build, action):
         return
     report = load(path)
     totals = report["totals"]
-    sums = [totals["blobs_moved"], totals.get("blobs_present", 0) + totals.get("blobs_mounted", 0),
-            totals["bytes_moved"], totals["requests"], totals["seconds"]]
+    # A promotion has no word for blobs in its report: it cannot move any. The counters are asked below.
+    sums = [totals.get("blobs_moved", 0), totals.get("blobs_present", 0) + totals.get("blobs_mounted", 0),
+            totals.get("bytes_moved", 0), totals["requests"], totals["seconds"]]
     for image in report.get("images", []):
         yield [build, action, image["name"].rsplit(":", 1)[0], place(image["from"]), place(image["to"]),
                image["digest"], *sums]
@@ -185,9 +186,8 @@ def checks():
         tags = json.loads(run("skopeo", "list-tags", f"docker://{final}/{image}"))["Tags"]
         yield f"{image} keeps no temporary tag", tags == ["latest"]
         grown = load(KEEP / f"promote-{change}.counters.json")
-        totals = load(WORK / f"promote-{change}/work/logs/zuul-images/promote.json")["totals"]
-        yield (f"promote of {change} moved no blob byte, by the registry's counters and the program's",
-               grown["in"] == grown["out"] == totals["bytes_moved"] == totals["blobs_moved"] == 0)
+        yield (f"promote of {change} moved no blob byte, by the final registry's own counters",
+               grown["in"] == grown["out"] == 0 < grown["requests"])
     base, app = (layers(f"{final}/{image}", indexes[image]) for image in ("base", "app"))
     yield ("1002's published image lies on 1001's, layer by layer and on both platforms",
            all(app[arch][:len(base[arch])] == base[arch] for arch in PLATFORMS))
