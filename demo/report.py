@@ -88,7 +88,7 @@ def build_row(build):
 
 
 def report_rows(build, action):
-    path = WORK / build / f"work/logs/zuul-images/{action}.json"
+    path = WORK / build / f"work/logs/zuul-images-{action}.json"
     if not path.exists():
         return
     report = load(path)
@@ -205,7 +205,7 @@ def checks():
         yield f"its busybox is a program for {arch}", read["machine"] == machine
     secrets = [connection(name)["password"].encode() for name in ["final", *BUILDS]]
     secrets.append(load(WORK / "intermediate.init")["connection"]["password"].encode())
-    logs = b"".join(path.read_bytes() for path in [*KEEP.glob("*.log"), *WORK.glob("*/work/logs/**/*.json")])
+    logs = b"".join(path.read_bytes() for path in [*KEEP.glob("*.log"), *WORK.glob("*/work/logs/*.json")])
     yield "no password is in any log or report", len(logs) > 0 and not any(secret in logs for secret in secrets)
 
 

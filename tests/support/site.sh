@@ -61,10 +61,7 @@ new_build() {
                 src_root: ($root + "/work/src"), result_data_file: ($root + "/work/results.json")
             }
         } + $zuul) as $zuul | {all: {
-            hosts: {
-                localhost: {ansible_connection: "local"},
-                node: {ansible_connection: "local", ansible_host: "127.0.1.1"}
-            },
+            hosts: {node: {ansible_connection: "local", ansible_host: "127.0.1.1"}},
             vars: ({
                 ansible_python_interpreter: "/usr/bin/python3",
                 zuul: ($zuul + {items: [($zuul | {change, patchset, project})]})
