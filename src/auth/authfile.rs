@@ -23,10 +23,8 @@ pub(super) struct AuthFile {
 impl AuthFile {
     /// Reads a file; `None` if there is none.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
-        let unusable = |reason: String| Error::AuthFile {
-            path: path.display().to_string(),
-            reason,
-        };
+        let unusable =
+            |reason: String| Error::AuthFile { path: path.display().to_string(), reason };
         match std::fs::read(path) {
             Ok(bytes) => Self::parse(&bytes).map(Some).map_err(unusable),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -76,9 +74,7 @@ pub(super) fn key(registry: &Registry) -> String {
 /// The key of an entry as files spell it: `HOST[:PORT][/PREFIX]`, or a URL as old dockers wrote,
 /// of which only the host counts. `None` if it names no registry.
 fn written_key(name: &str) -> Option<String> {
-    let url = name
-        .strip_prefix("https://")
-        .or_else(|| name.strip_prefix("http://"));
+    let url = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://"));
     let (host, prefix) = match url {
         Some(rest) => (rest.split('/').next().unwrap_or_default(), ""),
         None => name.split_once('/').unwrap_or((name, "")),
@@ -121,9 +117,7 @@ impl Entry {
         }
         let username = given(self.username);
         let password = given(self.password);
-        Ok(username
-            .zip(password)
-            .map(|(name, password)| Credentials::new(name, password)))
+        Ok(username.zip(password).map(|(name, password)| Credentials::new(name, password)))
     }
 }
 
@@ -132,13 +126,10 @@ fn decode(auth: &str) -> Result<Credentials, &'static str> {
         &base64::alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
-    let bytes = lenient
-        .decode(auth.trim())
-        .map_err(|_| "has an `auth` that is not base64")?;
+    let bytes = lenient.decode(auth.trim()).map_err(|_| "has an `auth` that is not base64")?;
     let text = String::from_utf8(bytes).map_err(|_| "has an `auth` that is not UTF-8")?;
-    let (name, password) = text
-        .split_once(':')
-        .ok_or("has an `auth` without a `:` between user and password")?;
+    let (name, password) =
+        text.split_once(':').ok_or("has an `auth` without a `:` between user and password")?;
     // docker used to pad with NUL.
     Ok(Credentials::new(name, password.trim_matches('\0')))
 }
@@ -159,10 +150,7 @@ mod tests {
         ] {
             let reason = AuthFile::parse(text.as_bytes()).unwrap_err();
             assert!(!reason.contains("hunter2"), "{reason}");
-            assert!(
-                reason.contains("column") || reason.contains("quay.io"),
-                "{reason}"
-            );
+            assert!(reason.contains("column") || reason.contains("quay.io"), "{reason}");
         }
     }
 
@@ -177,26 +165,11 @@ mod tests {
             "credHelpers":{"gcr.io":"gcloud"},"credsStore":"desktop","HttpHeaders":{}}"#;
         let file = AuthFile::parse(text.as_bytes()).unwrap();
         let keys: Vec<&str> = file.entries.keys().map(String::as_str).collect();
-        assert_eq!(
-            keys,
-            ["[::1]:5000", "docker.io", "h.example", "quay.io/org/repo"]
-        );
+        assert_eq!(keys, ["[::1]:5000", "docker.io", "h.example", "quay.io/org/repo"]);
         let hub = file.entries.get("docker.io").unwrap();
-        assert_eq!(
-            (hub.username.as_str(), hub.password.reveal()),
-            ("zuul", "a:b")
-        );
-        assert!(
-            file.entries
-                .get("h.example")
-                .unwrap()
-                .identity_token()
-                .is_some()
-        );
-        assert_eq!(
-            file.helpers.get("gcr.io").map(String::as_str),
-            Some("gcloud")
-        );
+        assert_eq!((hub.username.as_str(), hub.password.reveal()), ("zuul", "a:b"));
+        assert!(file.entries.get("h.example").unwrap().identity_token().is_some());
+        assert_eq!(file.helpers.get("gcr.io").map(String::as_str), Some("gcloud"));
         assert_eq!(file.store.as_deref(), Some("desktop"));
     }
 }

@@ -31,11 +31,7 @@ impl Challenge {
         if header.len() > Self::MAX_HEADER_BYTES {
             return Vec::new();
         }
-        Parser { rest: header }
-            .challenges()
-            .into_iter()
-            .filter_map(Raw::understood)
-            .collect()
+        Parser { rest: header }.challenges().into_iter().filter_map(Raw::understood).collect()
     }
 }
 
@@ -43,12 +39,7 @@ impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Basic { realm } => write!(f, "Basic realm={}", Quoted(realm)),
-            Self::Bearer {
-                realm,
-                service,
-                scope,
-                error,
-            } => {
+            Self::Bearer { realm, service, scope, error } => {
                 write!(f, "Bearer realm={}", Quoted(realm))?;
                 for (name, value) in [("service", service), ("scope", scope), ("error", error)] {
                     if let Some(value) = value {
@@ -89,9 +80,7 @@ impl Raw {
             found.next().map(|(_, value)| value.clone())
         };
         match self.scheme.as_str() {
-            "basic" => Some(Challenge::Basic {
-                realm: value("realm").unwrap_or_default(),
-            }),
+            "basic" => Some(Challenge::Basic { realm: value("realm").unwrap_or_default() }),
             "bearer" => Some(Challenge::Bearer {
                 realm: value("realm")?,
                 service: value("service"),
@@ -125,10 +114,7 @@ impl Parser<'_> {
                     let value = self.value();
                     challenge.parameters.push((word, value));
                 }
-                (false, None, _) => found.push(Raw {
-                    scheme: word,
-                    parameters: Vec::new(),
-                }),
+                (false, None, _) => found.push(Raw { scheme: word, parameters: Vec::new() }),
                 _ => self.skip_to_comma(),
             }
         }
@@ -212,10 +198,7 @@ mod tests {
         ] {
             assert_eq!(Challenge::parse(header), [], "{header}");
         }
-        assert_eq!(
-            Challenge::parse(&format!("Basic realm=\"{}\"", "a".repeat(9000))),
-            []
-        );
+        assert_eq!(Challenge::parse(&format!("Basic realm=\"{}\"", "a".repeat(9000))), []);
     }
 
     #[test]
@@ -244,12 +227,7 @@ mod tests {
             Challenge::parse(
                 "Negotiate YWJj==, Basic realm=\"a \\\"b\\\"\", Bearer realm=\"https://h\""
             ),
-            [
-                Challenge::Basic {
-                    realm: "a \"b\"".to_owned()
-                },
-                bearer("https://h", None, None)
-            ]
+            [Challenge::Basic { realm: "a \"b\"".to_owned() }, bearer("https://h", None, None)]
         );
     }
 

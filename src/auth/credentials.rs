@@ -34,10 +34,7 @@ impl Credentials {
     /// A user and a password.
     #[must_use]
     pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self {
-            username: username.into(),
-            password: Secret::new(password),
-        }
+        Self { username: username.into(), password: Secret::new(password) }
     }
 
     /// An identity token (OAuth2 refresh token), as `docker login` gets from some registries.

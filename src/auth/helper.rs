@@ -20,9 +20,7 @@ pub(super) async fn ask(helper: &str, server: &str) -> Result<Option<Credentials
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if helper.is_empty() || !helper.chars().all(plain) {
-        return Err(failed(
-            "its name may hold only letters, digits, `-`, `_` and `.`".to_owned(),
-        ));
+        return Err(failed("its name may hold only letters, digits, `-`, `_` and `.`".to_owned()));
     }
     let program = format!("docker-credential-{helper}");
     let input = server.to_owned();
@@ -127,10 +125,7 @@ mod tests {
         );
         let found = run(&program, "quay.io", PATIENCE).unwrap().unwrap();
         assert_eq!(found, Credentials::new("get", "quay.io"));
-        let program = helper(
-            &folder,
-            "echo credentials not found in native keychain; exit 1",
-        );
+        let program = helper(&folder, "echo credentials not found in native keychain; exit 1");
         assert_eq!(run(&program, "quay.io", PATIENCE).unwrap(), None);
     }
 }

@@ -41,15 +41,8 @@ impl FromStr for Scope {
     type Err = UnknownScope;
 
     fn from_str(value: &str) -> Result<Self, UnknownScope> {
-        let unknown = || {
-            UnknownScope(
-                value
-                    .chars()
-                    .take(80)
-                    .flat_map(char::escape_debug)
-                    .collect(),
-            )
-        };
+        let unknown =
+            || UnknownScope(value.chars().take(80).flat_map(char::escape_debug).collect());
         if value == "registry:catalog:*" {
             return Ok(Self::Catalog);
         }
@@ -103,25 +96,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_scope() {
-        for text in [
-            "",
-            "repository",
-            "repository:a",
-            "repository:A:pull",
-            "repository:a:fly",
-            "x:y:z",
-        ] {
+        for text in
+            ["", "repository", "repository:a", "repository:A:pull", "repository:a:fly", "x:y:z"]
+        {
             assert!(text.parse::<Scope>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn is_written_as_it_is_read() {
-        for text in [
-            "repository:a/b:pull,push",
-            "repository:a:pull",
-            "registry:catalog:*",
-        ] {
+        for text in ["repository:a/b:pull,push", "repository:a:pull", "registry:catalog:*"] {
             assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
         }
         let all: Scope = "repository:a:*".parse().unwrap();

@@ -47,10 +47,7 @@ impl CredentialStore {
             path: path.display().to_string(),
             reason: "there is no such file".to_owned(),
         })?;
-        Ok(Self {
-            files: vec![file],
-            ..Self::default()
-        })
+        Ok(Self { files: vec![file], ..Self::default() })
     }
 
     /// Runs no credential helper, whatever the files say.
@@ -132,10 +129,7 @@ impl CredentialStore {
 
     fn from_first_of(paths: &[PathBuf]) -> Result<Self, Error> {
         let read: Result<Vec<_>, _> = paths.iter().map(|path| AuthFile::read(path)).collect();
-        Ok(Self {
-            files: read?.into_iter().flatten().collect(),
-            ..Self::default()
-        })
+        Ok(Self { files: read?.into_iter().flatten().collect(), ..Self::default() })
     }
 }
 
@@ -168,12 +162,7 @@ fn places(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     }
     let home = folder("HOME");
     let runtime = folder("XDG_RUNTIME_DIR").map_or_else(
-        || {
-            PathBuf::from(format!(
-                "/run/containers/{}",
-                rustix::process::getuid().as_raw()
-            ))
-        },
+        || PathBuf::from(format!("/run/containers/{}", rustix::process::getuid().as_raw())),
         |folder| folder.join("containers"),
     );
     let config =
@@ -200,22 +189,14 @@ mod tests {
         let mut store = CredentialStore::empty();
         for (registry, prefix) in keys {
             let user = format!("{registry}/{}", prefix.unwrap_or_default());
-            store.add(
-                &registry.parse().unwrap(),
-                *prefix,
-                Credentials::new(user, "p"),
-            );
+            store.add(&registry.parse().unwrap(), *prefix, Credentials::new(user, "p"));
         }
         store
     }
 
     #[tokio::test]
     async fn credentials_are_for_exactly_their_host_and_port() {
-        let store = store(&[
-            ("h.example:5000", None),
-            ("docker.io", None),
-            ("q.io", Some("org")),
-        ]);
+        let store = store(&[("h.example:5000", None), ("docker.io", None), ("q.io", Some("org"))]);
         for image in [
             "h.example/x",
             "h.example:5001/x",
@@ -228,11 +209,7 @@ mod tests {
         }
         assert!(found(&store, "h.example:5000/x").await.is_some());
         assert!(found(&store, "busybox").await.is_some());
-        assert!(
-            found(&store, "registry-1.docker.io/library/x")
-                .await
-                .is_some()
-        );
+        assert!(found(&store, "registry-1.docker.io/library/x").await.is_some());
     }
 
     #[tokio::test]
@@ -261,12 +238,7 @@ mod tests {
         let store = CredentialStore::read_authfile(&path).unwrap();
         let registry = "gcr.io".parse().unwrap();
         let error = store.lookup_registry(&registry).await.unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("docker-credential-does-not-exist"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("docker-credential-does-not-exist"), "{error}");
         assert_eq!(found(&store, "quay.io/x").await, None);
         assert_eq!(found(&store.without_helpers(), "gcr.io/x").await, None);
     }
@@ -284,15 +256,9 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect();
             let found = places(&|name| variables.get(name).map(OsString::from));
-            found
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect()
+            found.iter().map(|path| path.display().to_string()).collect()
         };
-        assert_eq!(
-            places(&[("REGISTRY_AUTH_FILE", "/a"), ("HOME", "/h")]),
-            ["/a"]
-        );
+        assert_eq!(places(&[("REGISTRY_AUTH_FILE", "/a"), ("HOME", "/h")]), ["/a"]);
         assert_eq!(
             places(&[("HOME", "/h"), ("XDG_RUNTIME_DIR", "/r")]),
             [

@@ -40,11 +40,7 @@ pub enum Kind {
 impl Failure {
     /// A failure of `kind` with its message.
     pub fn new(kind: Kind, message: impl ToString) -> Self {
-        Self {
-            kind,
-            message: message.to_string(),
-            item: None,
-        }
+        Self { kind, message: message.to_string(), item: None }
     }
 
     /// Wrong arguments or input.

@@ -19,9 +19,7 @@ use self::output::Report;
 /// Runs `work` on the async runtime, prints its report, and says how it ended.
 pub fn run<R: Report>(common: &Common, work: impl Future<Output = Result<R, Failure>>) -> ExitCode {
     log::start(common);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => Err(Failure::io("start the async runtime", &error)),

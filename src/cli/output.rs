@@ -22,11 +22,7 @@ impl Format {
     /// What suits stdout when nothing was asked for.
     #[must_use]
     pub fn for_stdout() -> Self {
-        if std::io::stdout().is_terminal() {
-            Self::Text
-        } else {
-            Self::Json
-        }
+        if std::io::stdout().is_terminal() { Self::Text } else { Self::Json }
     }
 }
 
@@ -55,14 +51,8 @@ pub fn finish<R: Report>(format: Format, result: Result<R, Failure>) -> ExitCode
     let text = match (format, report, error) {
         (Format::Text, Some(report), _) => report.text(),
         (Format::Json, ..) if error.is_none_or(|failure| failure.kind != Kind::Input) => {
-            let document = Document {
-                ok: error.is_none(),
-                report,
-                error,
-            };
-            serde_json::to_string(&document)
-                .map(|text| text + "\n")
-                .unwrap_or_default()
+            let document = Document { ok: error.is_none(), report, error };
+            serde_json::to_string(&document).map(|text| text + "\n").unwrap_or_default()
         }
         _ => String::new(),
     };
@@ -104,9 +94,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
     };
     line(header);
     for row in rows {
-        line(std::array::from_fn(|column| {
-            row.get(column).map_or("", String::as_str)
-        }));
+        line(std::array::from_fn(|column| row.get(column).map_or("", String::as_str)));
     }
     text
 }
@@ -118,11 +106,7 @@ pub fn bytes(count: u64) -> String {
     let mut value = count as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1000.0 {
-            return if unit == "B" {
-                format!("{count} B")
-            } else {
-                format!("{value:.1} {unit}")
-            };
+            return if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") };
         }
         value /= 1024.0;
     }
@@ -135,14 +119,8 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned() {
-        let rows = [
-            ["x".to_owned(), "1".to_owned()],
-            ["longer".to_owned(), "22".to_owned()],
-        ];
-        assert_eq!(
-            table(["A", "B"], &rows),
-            "A       B\nx       1\nlonger  22\n"
-        );
+        let rows = [["x".to_owned(), "1".to_owned()], ["longer".to_owned(), "22".to_owned()]];
+        assert_eq!(table(["A", "B"], &rows), "A       B\nx       1\nlonger  22\n");
     }
 
     #[test]

@@ -66,11 +66,7 @@ enum Scheme {
 
 impl Access {
     pub(super) fn new(http: Http, credentials: CredentialStore) -> Self {
-        Self {
-            http,
-            credentials,
-            registries: Mutex::default(),
-        }
+        Self { http, credentials, registries: Mutex::default() }
     }
 
     pub(super) fn http(&self) -> &Http {
@@ -185,11 +181,7 @@ impl Access {
         let refuse = |reason: String| Error::Realm {
             doing: purpose.doing.to_owned(),
             registry: purpose.registry.clone(),
-            realm: realm
-                .chars()
-                .take(200)
-                .flat_map(char::escape_debug)
-                .collect(),
+            realm: realm.chars().take(200).flat_map(char::escape_debug).collect(),
             reason,
         };
         let judged = Realm::judge(purpose.registry, realm, |place| self.http.is_plain(place))
@@ -229,10 +221,7 @@ impl Access {
     }
 
     async fn login(&self, purpose: Purpose<'_>) -> Result<Option<Credentials>, Error> {
-        let found = self
-            .credentials
-            .lookup(purpose.registry, purpose.name)
-            .await;
+        let found = self.credentials.lookup(purpose.registry, purpose.name).await;
         found.map_err(|source| purpose.credentials(source))
     }
 
@@ -270,10 +259,9 @@ impl Known {
             .flat_map(Challenge::parse)
             .collect();
         let bearer = challenges.iter().find_map(|challenge| match challenge {
-            Challenge::Bearer { realm, service, .. } => Some(Scheme::Bearer {
-                realm: realm.clone(),
-                service: service.clone(),
-            }),
+            Challenge::Bearer { realm, service, .. } => {
+                Some(Scheme::Bearer { realm: realm.clone(), service: service.clone() })
+            }
             Challenge::Basic { .. } => None,
         });
         if let Some(scheme) = bearer.or_else(|| (!challenges.is_empty()).then_some(Scheme::Basic)) {
@@ -289,9 +277,7 @@ impl Known {
     fn covering_token(&self, scopes: &Scopes) -> Option<Token> {
         let tokens = lock(&self.tokens);
         let covering = tokens.iter().filter(|(granted, _)| granted.cover(scopes));
-        covering
-            .filter_map(|(_, slot)| slot.try_lock().ok()?.clone())
-            .find(Token::is_valid)
+        covering.filter_map(|(_, slot)| slot.try_lock().ok()?.clone()).find(Token::is_valid)
     }
 
     fn slot(&self, scopes: &Scopes) -> Arc<Slot> {
@@ -301,17 +287,11 @@ impl Known {
 
 impl Purpose<'_> {
     pub(super) fn http(&self, source: crate::http::Error) -> Error {
-        Error::Http {
-            doing: self.doing.to_owned(),
-            source,
-        }
+        Error::Http { doing: self.doing.to_owned(), source }
     }
 
     pub(super) fn damaged(&self, reason: String) -> Error {
-        Error::Damaged {
-            doing: self.doing.to_owned(),
-            reason,
-        }
+        Error::Damaged { doing: self.doing.to_owned(), reason }
     }
 
     pub(super) fn protocol(&self, reason: impl Into<String>) -> Error {
@@ -323,18 +303,12 @@ impl Purpose<'_> {
     }
 
     fn credentials(&self, source: crate::auth::Error) -> Error {
-        Error::Credentials {
-            doing: self.doing.to_owned(),
-            source,
-        }
+        Error::Credentials { doing: self.doing.to_owned(), source }
     }
 
     fn refused(&self, login: Option<&Credentials>, answer: &str) -> Error {
         let reason = match login {
-            None => format!(
-                "none is known for {}/{} ({answer})",
-                self.registry, self.name
-            ),
+            None => format!("none is known for {}/{} ({answer})", self.registry, self.name),
             Some(login) if login.identity_token().is_some() => {
                 format!("the identity token that is known was refused ({answer})")
             }
@@ -343,11 +317,7 @@ impl Purpose<'_> {
                 login.username.escape_debug()
             ),
         };
-        Error::Login {
-            doing: self.doing.to_owned(),
-            registry: self.registry.clone(),
-            reason,
-        }
+        Error::Login { doing: self.doing.to_owned(), registry: self.registry.clone(), reason }
     }
 }
 

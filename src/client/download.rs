@@ -29,19 +29,14 @@ impl Repository {
         digest: &Digest,
         effort: Effort,
     ) -> Result<Option<u64>, Error> {
-        let doing = format!(
-            "looking for the blob {digest} in {}/{}",
-            self.registry(),
-            self.name()
-        );
+        let doing = format!("looking for the blob {digest} in {}/{}", self.registry(), self.name());
         let purpose = self.purpose(&doing, self.scopes());
         let request = self.request(purpose, Method::HEAD, &format!("blobs/{digest}"))?;
         let Some(response) = self.look(purpose, request, effort).await? else {
             return Ok(None);
         };
         let size = content_length(&response);
-        size.map(Some)
-            .ok_or_else(|| purpose.protocol("its answer to HEAD has no Content-Length"))
+        size.map(Some).ok_or_else(|| purpose.protocol("its answer to HEAD has no Content-Length"))
     }
 
     /// The bytes of a blob, checked on the way. Nothing is asked before the first poll. A
@@ -133,9 +128,7 @@ impl Download {
                 .map_err(|_| purpose.protocol("the range cannot stand in a header"))?;
             request = request.header(RANGE, range);
         }
-        let response = repository
-            .send(purpose, request, Effort::Persistent)
-            .await?;
+        let response = repository.send(purpose, request, Effort::Persistent).await?;
         self.skip = self.begin(purpose, &response, self.taken)?;
         match response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
@@ -168,9 +161,7 @@ impl Download {
 
     /// Takes bytes in and gives out those that are surely not the last.
     fn take(&mut self, mut chunk: Bytes) -> Result<Bytes, Error> {
-        let known = usize::try_from(self.skip)
-            .unwrap_or(usize::MAX)
-            .min(chunk.len());
+        let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len());
         self.skip -= known as u64;
         let chunk = chunk.split_off(known);
         if chunk.is_empty() {
@@ -193,10 +184,7 @@ impl Download {
         }
         self.taken_at_break = self.taken;
         let paused = self.retries.pause(error).await;
-        paused.map_err(|source| Error::Http {
-            doing: self.doing.clone(),
-            source,
-        })
+        paused.map_err(|source| Error::Http { doing: self.doing.clone(), source })
     }
 
     fn finish(&mut self) -> Result<(), Error> {
@@ -213,9 +201,6 @@ impl Download {
     }
 
     fn damaged(&self, reason: String) -> Error {
-        Error::Damaged {
-            doing: self.doing.clone(),
-            reason,
-        }
+        Error::Damaged { doing: self.doing.clone(), reason }
     }
 }

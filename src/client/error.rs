@@ -83,13 +83,7 @@ impl Error {
     /// Whether the registry says that it does not have what was asked for.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(
-            self,
-            Self::Http {
-                source: http::Error::NotFound { .. },
-                ..
-            }
-        )
+        matches!(self, Self::Http { source: http::Error::NotFound { .. }, .. })
     }
 
     /// One word for the meaning, for machines.

@@ -54,10 +54,7 @@ impl Repository {
             }
         }
         let manifest = Manifest::parse(bytes, content_type.as_deref());
-        manifest.map(Some).map_err(|source| Error::Manifest {
-            doing: doing.clone(),
-            source,
-        })
+        manifest.map(Some).map_err(|source| Error::Manifest { doing: doing.clone(), source })
     }
 
     /// Writes a manifest. If the answer is lost, a look at what is there now settles whether it
@@ -155,11 +152,7 @@ impl Repository {
             let value = value.split(';').next()?.trim();
             (!value.is_empty()).then(|| value.to_owned())
         });
-        Ok(Some(ManifestHead {
-            digest,
-            size: content_length(&response),
-            media_type,
-        }))
+        Ok(Some(ManifestHead { digest, size: content_length(&response), media_type }))
     }
 
     fn manifest_request(

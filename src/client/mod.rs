@@ -40,9 +40,7 @@ impl Client {
     /// A client over `http` with these credentials.
     #[must_use]
     pub fn new(http: Http, credentials: CredentialStore) -> Self {
-        Self {
-            access: Arc::new(Access::new(http, credentials)),
-        }
+        Self { access: Arc::new(Access::new(http, credentials)) }
     }
 
     /// A repository of a registry. Nothing is sent.

@@ -81,10 +81,7 @@ fn same_domain(registry: &Registry, url: &Url) -> bool {
         return false;
     };
     domain.contains('.')
-        && (realm == domain
-            || realm
-                .strip_suffix(domain)
-                .is_some_and(|sub| sub.ends_with('.')))
+        && (realm == domain || realm.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.')))
 }
 
 fn is_docker_hubs(registry: &Registry, url: &Url) -> bool {
@@ -149,10 +146,7 @@ mod tests {
             ("quay.io", "https://quay.io/v2/auth"),
             ("ghcr.io", "https://ghcr.io/token"),
             ("registry.gitlab.com", "https://gitlab.com/jwt/auth"),
-            (
-                "registry.example.com:5050",
-                "https://gitlab.example.com/jwt/auth",
-            ),
+            ("registry.example.com:5050", "https://gitlab.example.com/jwt/auth"),
             ("h.example:5000", "https://h.example:5000/auth"),
             ("[::1]:5000", "https://[::1]:5000/auth"),
             ("127.0.0.1:5000", "http://127.0.0.1:5000/auth"),
@@ -160,9 +154,6 @@ mod tests {
         ] {
             assert_eq!(judge(registry, realm), Ok(true), "{registry} {realm}");
         }
-        assert_eq!(
-            judge("127.0.0.1:5000", "http://127.0.0.1:5001/auth"),
-            Ok(false)
-        );
+        assert_eq!(judge("127.0.0.1:5000", "http://127.0.0.1:5001/auth"), Ok(false));
     }
 }

@@ -20,12 +20,7 @@ pub struct Repository {
 
 impl Repository {
     pub(super) fn new(access: Arc<Access>, registry: Registry, name: RepositoryName) -> Self {
-        Self {
-            access,
-            scopes: Scopes::read(&name),
-            registry,
-            name,
-        }
+        Self { access, scopes: Scopes::read(&name), registry, name }
     }
 
     /// Its registry.
@@ -56,12 +51,7 @@ impl Repository {
     }
 
     pub(super) fn purpose<'a>(&'a self, doing: &'a str, scopes: &'a Scopes) -> Purpose<'a> {
-        Purpose {
-            registry: &self.registry,
-            name: &self.name,
-            scopes,
-            doing,
-        }
+        Purpose { registry: &self.registry, name: &self.name, scopes, doing }
     }
 
     /// `/v2/<name>/<path>`

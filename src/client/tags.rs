@@ -131,9 +131,7 @@ fn next_link(header: &str) -> Option<&str> {
             let (name, value) = parameter.split_once('=').unwrap_or_default();
             let value = value.trim().trim_matches('"');
             name.trim().eq_ignore_ascii_case("rel")
-                && value
-                    .split(' ')
-                    .any(|relation| relation.eq_ignore_ascii_case("next"))
+                && value.split(' ').any(|relation| relation.eq_ignore_ascii_case("next"))
         });
         if is_next {
             return Some(target);
@@ -150,15 +148,8 @@ mod tests {
 
     #[test]
     fn what_leads_nowhere_is_no_link() {
-        for header in [
-            "",
-            "<",
-            "</a",
-            "</a>",
-            "</a>; rel=prev",
-            "/a; rel=next",
-            "</a>; title=next",
-        ] {
+        for header in ["", "<", "</a", "</a>", "</a>; rel=prev", "/a; rel=next", "</a>; title=next"]
+        {
             assert_eq!(next_link(header), None, "{header}");
         }
     }

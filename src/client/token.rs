@@ -49,10 +49,7 @@ pub(super) async fn fetch(
     if !response.status().is_success() {
         return Err(Failure::Http(response.into_error().await));
     }
-    let body = response
-        .bytes(MAX_ANSWER_BYTES)
-        .await
-        .map_err(Failure::Http)?;
+    let body = response.bytes(MAX_ANSWER_BYTES).await.map_err(Failure::Http)?;
     understand(&body, asked).map_err(Failure::Nonsense)
 }
 
@@ -115,9 +112,8 @@ fn understand(body: &[u8], asked: Instant) -> Result<Token, &'static str> {
     const LONGEST_SECONDS: f64 = 24.0 * 3600.0;
     let answer: Answer = serde_json::from_slice(body).map_err(|_| "its answer is no token")?;
     let given = |token: Option<String>| token.filter(|token| !token.is_empty());
-    let token = given(answer.token)
-        .or(given(answer.access_token))
-        .ok_or("its answer holds no token")?;
+    let token =
+        given(answer.token).or(given(answer.access_token)).ok_or("its answer holds no token")?;
     let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| "its token cannot stand in a header")?;
     authorization.set_sensitive(true);
@@ -125,10 +121,7 @@ fn understand(body: &[u8], asked: Instant) -> Result<Token, &'static str> {
     let seconds = seconds.unwrap_or(DEFAULT_SECONDS).min(LONGEST_SECONDS);
     // Used up a little early: a request takes time, and clocks go differently.
     let slack = (seconds / 4.0).min(15.0);
-    Ok(Token {
-        authorization,
-        until: asked + Duration::from_secs_f64(seconds - slack),
-    })
+    Ok(Token { authorization, until: asked + Duration::from_secs_f64(seconds - slack) })
 }
 
 #[cfg(test)]
@@ -138,18 +131,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_token() {
-        for body in [
-            "",
-            "{}",
-            "[]",
-            r#"{"token":""}"#,
-            r#"{"token":"a\nb"}"#,
-            r#"{"token":7}"#,
-        ] {
-            assert!(
-                understand(body.as_bytes(), Instant::now()).is_err(),
-                "{body}"
-            );
+        for body in ["", "{}", "[]", r#"{"token":""}"#, r#"{"token":"a\nb"}"#, r#"{"token":7}"#] {
+            assert!(understand(body.as_bytes(), Instant::now()).is_err(), "{body}");
         }
     }
 

@@ -92,10 +92,7 @@ impl Repository {
     ) -> Result<Opened, Error> {
         if let Some(from) = mount_from.filter(|from| *from != self.name()) {
             let scopes = Scopes::write(self.name()).and_read(from);
-            let purpose = Purpose {
-                scopes: &scopes,
-                ..purpose
-            };
+            let purpose = Purpose { scopes: &scopes, ..purpose };
             let mut request = self.post(purpose)?;
             request
                 .url
@@ -116,9 +113,7 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        let response = self
-            .send(purpose, self.post(purpose)?, Effort::Persistent)
-            .await?;
+        let response = self.send(purpose, self.post(purpose)?, Effort::Persistent).await?;
         if !response.status().is_success() {
             return Err(purpose.http(response.into_error().await));
         }
@@ -162,20 +157,14 @@ impl Repository {
         mut session: Url,
         stream: transport::BodyStream,
     ) -> Result<Pushed, Error> {
-        session
-            .query_pairs_mut()
-            .append_pair("digest", blob.digest.as_str());
-        let body = Body::Stream {
-            length: blob.size,
-            stream,
-        };
+        session.query_pairs_mut().append_pair("digest", blob.digest.as_str());
+        let body = Body::Stream { length: blob.size, stream };
         let octets = HeaderValue::from_static("application/octet-stream");
         let request = Request::new(Method::PUT, session).body(octets, body);
         let response = match self.send(purpose, request, Effort::Once).await {
-            Err(Error::Http {
-                source: transport::Error::Source(source),
-                doing,
-            }) => return Err(Error::Source { doing, source }),
+            Err(Error::Http { source: transport::Error::Source(source), doing }) => {
+                return Err(Error::Source { doing, source });
+            }
             sent => sent?,
         };
         if !response.status().is_success() {

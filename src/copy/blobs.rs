@@ -28,11 +28,7 @@ enum Placed {
 
 impl<'a> Mover<'a> {
     pub(super) fn new(dry_run: bool, progress: &'a dyn Progress) -> Self {
-        Self {
-            dry_run,
-            progress,
-            decline_mounts: Mutex::default(),
-        }
+        Self { dry_run, progress, decline_mounts: Mutex::default() }
     }
 
     /// Brings a blob into all repositories of one registry that need it: into the first by the best
@@ -88,9 +84,7 @@ impl<'a> Mover<'a> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Registry>> {
-        self.decline_mounts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.decline_mounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -58,10 +58,7 @@ pub enum Error {
 
 impl Error {
     pub(super) fn client(item: &str, source: client::Error) -> Self {
-        Self::Client {
-            item: item.to_owned(),
-            source: Box::new(source),
-        }
+        Self::Client { item: item.to_owned(), source: Box::new(source) }
     }
 
     /// One word for the meaning, for machines.
@@ -80,10 +77,7 @@ impl Error {
     /// Whether a safety rule said no, rather than something having failed.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused { .. } | Self::Conflict { .. } | Self::Platform { .. }
-        )
+        matches!(self, Self::Refused { .. } | Self::Conflict { .. } | Self::Platform { .. })
     }
 
     /// The image, `FROM to TO`.

@@ -46,11 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            parallel: 8,
-            dry_run: false,
-            platforms: Vec::new(),
-        }
+        Self { parallel: 8, dry_run: false, platforms: Vec::new() }
     }
 }
 

@@ -64,10 +64,7 @@ impl Plan {
                 None => {}
                 Some(same) if same == item.digest => continue,
                 Some(other) => {
-                    return Err(Error::Conflict {
-                        item: item.name.clone(),
-                        other,
-                    });
+                    return Err(Error::Conflict { item: item.name.clone(), other });
                 }
             }
             let Some(content) = &item.content else {
@@ -93,8 +90,7 @@ impl Plan {
             plan.tags.push(write(item.reference.clone(), &content.root));
         }
         plan.blobs = blobs.jobs;
-        plan.blobs
-            .sort_by_key(|job| std::cmp::Reverse(job.blob.size));
+        plan.blobs.sort_by_key(|job| std::cmp::Reverse(job.blob.size));
         Ok(plan)
     }
 

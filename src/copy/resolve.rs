@@ -51,12 +51,7 @@ pub(super) async fn resolve(
     };
     let there = to.head(&item.to.reference).await;
     let there = there.map_err(|source| Error::client(&name, source))?;
-    let look = Look {
-        name: &name,
-        from: &from,
-        to: &to,
-        options,
-    };
+    let look = Look { name: &name, from: &from, to: &to, options };
     let resolved = |digest, platforms, content| Resolved {
         name: name.clone(),
         from: from.clone(),
@@ -75,11 +70,7 @@ pub(super) async fn resolve(
     if let Reference::Digest(wanted) = &item.to.reference
         && *wanted != digest
     {
-        return Err(Error::Refused {
-            item: name.clone(),
-            expected: wanted.clone(),
-            found: digest,
-        });
+        return Err(Error::Refused { item: name.clone(), expected: wanted.clone(), found: digest });
     }
     if there.as_ref().is_some_and(|there| there.digest == digest) {
         return Ok(resolved(digest, platforms, None));
@@ -90,12 +81,7 @@ pub(super) async fn resolve(
         true => Vec::new(),
         false => heights(look.below(&root, fresh).await?),
     };
-    let content = Content {
-        root,
-        below,
-        fresh,
-        in_place,
-    };
+    let content = Content { root, below, fresh, in_place };
     Ok(resolved(digest, platforms, Some(content)))
 }
 
@@ -105,9 +91,7 @@ fn heights(levels: Vec<Vec<Manifest>>) -> Vec<(usize, Manifest)> {
     let mut below = Vec::new();
     for manifest in levels.into_iter().rev().flatten() {
         let children = manifest.children().iter();
-        let highest = children
-            .filter_map(|child| heights.get(&child.digest))
-            .max();
+        let highest = children.filter_map(|child| heights.get(&child.digest)).max();
         let height = highest.map_or(1, |highest| highest + 1);
         heights.insert(manifest.digest().clone(), height);
         below.push((height, manifest));
@@ -135,11 +119,7 @@ impl Look<'_> {
         let digest = match (reference, there) {
             (Reference::Digest(digest), _) => Some(digest.clone()),
             (Reference::Tag(_), Some(_)) if whole => {
-                let head = self
-                    .from
-                    .head(reference)
-                    .await
-                    .map_err(|e| self.failed(e))?;
+                let head = self.from.head(reference).await.map_err(|e| self.failed(e))?;
                 Some(head.ok_or_else(|| self.not_found())?.digest)
             }
             (Reference::Tag(_), _) => None,
@@ -174,10 +154,7 @@ impl Look<'_> {
         if wanted.is_empty() {
             return Ok(root);
         }
-        let refuse = |reason: String| Error::Platform {
-            item: self.name.to_owned(),
-            reason,
-        };
+        let refuse = |reason: String| Error::Platform { item: self.name.to_owned(), reason };
         let offered = root.platforms();
         if offered.is_empty() {
             return Err(refuse(
@@ -243,12 +220,10 @@ impl Look<'_> {
         if !fresh {
             let there = self.to.head(&reference).await.map_err(|e| self.failed(e))?;
             // An image is there with its blobs; an index may be there without its children.
-            let complete = there
-                .and_then(|there| there.media_type)
-                .is_some_and(|kind| {
-                    let media_type = crate::oci::media_type::is_manifest(&kind);
-                    media_type && !crate::oci::media_type::is_index(&kind)
-                });
+            let complete = there.and_then(|there| there.media_type).is_some_and(|kind| {
+                let media_type = crate::oci::media_type::is_manifest(&kind);
+                media_type && !crate::oci::media_type::is_index(&kind)
+            });
             if complete {
                 return Ok(None);
             }
@@ -270,9 +245,7 @@ impl Look<'_> {
 
     async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
         let found = self.from.manifest(reference).await;
-        found
-            .map_err(|error| self.failed(error))?
-            .ok_or_else(|| self.not_found())
+        found.map_err(|error| self.failed(error))?.ok_or_else(|| self.not_found())
     }
 
     fn failed(&self, source: client::Error) -> Error {
@@ -280,15 +253,10 @@ impl Look<'_> {
     }
 
     fn not_found(&self) -> Error {
-        Error::NotFound {
-            item: self.name.to_owned(),
-        }
+        Error::NotFound { item: self.name.to_owned() }
     }
 
     fn unsupported(&self, reason: &str) -> Error {
-        Error::Unsupported {
-            item: self.name.to_owned(),
-            reason: reason.to_owned(),
-        }
+        Error::Unsupported { item: self.name.to_owned(), reason: reason.to_owned() }
     }
 }

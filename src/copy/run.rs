@@ -37,10 +37,7 @@ pub async fn run(
     totals.seconds = started.elapsed().as_secs_f64();
     let images = items.into_iter().zip(resolved);
     let images = images.map(|(item, resolved)| outcome(item, resolved));
-    Ok(Outcome {
-        images: images.collect(),
-        totals,
-    })
+    Ok(Outcome { images: images.collect(), totals })
 }
 
 async fn carry(plan: &Plan, options: &Options, progress: &dyn Progress) -> Result<Totals, Error> {
@@ -56,19 +53,14 @@ async fn carry(plan: &Plan, options: &Options, progress: &dyn Progress) -> Resul
         if options.dry_run {
             continue;
         }
-        stream::iter(writes)
-            .map(Ok)
-            .try_for_each_concurrent(parallel, write)
-            .await?;
+        stream::iter(writes).map(Ok).try_for_each_concurrent(parallel, write).await?;
     }
     Ok(totals)
 }
 
 async fn write(write: &Write) -> Result<(), Error> {
     let written = write.to.put_manifest(&write.reference, &write.manifest);
-    written
-        .await
-        .map_err(|source| Error::client(&write.item, source))
+    written.await.map_err(|source| Error::client(&write.item, source))
 }
 
 fn add(mut sum: Totals, placed: Totals) -> Totals {

@@ -36,12 +36,7 @@ impl Answer {
             }
             None => (Vec::new(), other_words(body)),
         };
-        Self {
-            status,
-            codes,
-            message: printable(&message),
-            retry_after,
-        }
+        Self { status, codes, message: printable(&message), retry_after }
     }
 
     /// Whether the registry named this error code.
@@ -96,10 +91,7 @@ fn printable(text: &str) -> String {
         .flat_map(|character| {
             let control = character.is_control();
             let escaped = control.then(|| character.escape_debug());
-            escaped
-                .into_iter()
-                .flatten()
-                .chain((!control).then_some(character))
+            escaped.into_iter().flatten().chain((!control).then_some(character))
         })
         .collect();
     if text.chars().nth(Answer::MAX_MESSAGE_CHARS).is_some() {
@@ -129,11 +121,7 @@ mod tests {
         let answer = Answer::new(403, None, body);
         assert_eq!(answer.to_string(), "403 Forbidden (DENIED: no; NEW_ONE: 2)");
         assert!(answer.has_code(&OciErrorCode::Denied));
-        let hub = Answer::new(
-            401,
-            None,
-            br#"{"details":"incorrect username or password"}"#,
-        );
+        let hub = Answer::new(401, None, br#"{"details":"incorrect username or password"}"#);
         assert_eq!(hub.message, "incorrect username or password");
     }
 }

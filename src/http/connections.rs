@@ -43,11 +43,9 @@ impl Connections {
     }
 
     fn client(&self, url: &Url, settings: &Settings) -> Result<reqwest::Client, Error> {
-        let registry = Registry::new(
-            url.host_str().unwrap_or_default(),
-            url.port_or_known_default(),
-        )
-        .map_err(|error| Error::Setup(error.to_string()))?;
+        let registry =
+            Registry::new(url.host_str().unwrap_or_default(), url.port_or_known_default())
+                .map_err(|error| Error::Setup(error.to_string()))?;
         let extra = match url.scheme() {
             "https" => settings.trust.extra(&registry)?,
             _ => crate::tls::Extra::default(),
@@ -80,9 +78,7 @@ fn build(extra: crate::tls::Extra, settings: &Settings) -> Result<reqwest::Clien
     if !settings.use_proxy_env {
         builder = builder.no_proxy();
     }
-    builder
-        .build()
-        .map_err(|error| Error::Setup(error.to_string()))
+    builder.build().map_err(|error| Error::Setup(error.to_string()))
 }
 
 /// `HOST:PORT`, with the port also where it is the scheme's own.

@@ -179,10 +179,7 @@ impl Error {
     /// Whether the request may have been carried out although it failed here.
     #[must_use]
     pub fn may_be_done(&self) -> bool {
-        matches!(
-            self,
-            Self::Timeout { .. } | Self::Broken { .. } | Self::Server { .. }
-        )
+        matches!(self, Self::Timeout { .. } | Self::Broken { .. } | Self::Server { .. })
     }
 
     /// One word for the meaning, for machines.
@@ -218,11 +215,7 @@ impl Error {
             return Self::Resolve { host, reason };
         }
         match (error.is_timeout(), error.is_connect()) {
-            (true, true) => Self::Timeout {
-                host,
-                what: "did not accept a connection",
-                limit,
-            },
+            (true, true) => Self::Timeout { host, what: "did not accept a connection", limit },
             (false, true) => Self::Connect { host, reason },
             _ => Self::Broken { host, reason },
         }
@@ -249,8 +242,5 @@ fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
 }
 
 fn deepest(error: &reqwest::Error) -> String {
-    chain(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -48,13 +48,7 @@ impl Request {
     /// A request without headers and body.
     #[must_use]
     pub fn new(method: Method, url: Url) -> Self {
-        Self {
-            method,
-            url,
-            headers: HeaderMap::new(),
-            authorization: None,
-            body: Body::Empty,
-        }
+        Self { method, url, headers: HeaderMap::new(), authorization: None, body: Body::Empty }
     }
 
     /// With this header.
@@ -129,11 +123,7 @@ enum Phase {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State {
-            since: Instant::now(),
-            phase: Phase::Sending,
-            source_error: None,
-        }))
+        Self(Mutex::new(State { since: Instant::now(), phase: Phase::Sending, source_error: None }))
     }
 
     /// Resolves when the server has not taken a byte for `idle`, or not answered for `commit` after

@@ -59,10 +59,7 @@ impl Response {
     pub async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
         let host = self.host.clone();
         let announced = self.inner.content_length().unwrap_or(0);
-        let too_large = || Error::TooLarge {
-            host: host.clone(),
-            limit,
-        };
+        let too_large = || Error::TooLarge { host: host.clone(), limit };
         if announced > limit as u64 {
             return Err(too_large());
         }

@@ -23,11 +23,7 @@ impl Retries {
             .with_max_times(settings.retries)
             .with_jitter()
             .build();
-        Self {
-            pauses,
-            longest: settings.longest_pause,
-            counters,
-        }
+        Self { pauses, longest: settings.longest_pause, counters }
     }
 
     /// Waits as long as it takes until the work may be tried again: the next pause, or longer if
@@ -81,9 +77,8 @@ mod tests {
         let past = parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(past, Some(Duration::ZERO));
         let soon = Timestamp::now() + jiff::SignedDuration::from_secs(60);
-        let text = jiff::fmt::rfc2822::DateTimePrinter::new()
-            .timestamp_to_rfc9110_string(&soon)
-            .unwrap();
+        let text =
+            jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&soon).unwrap();
         let wait = parse_retry_after(&text).unwrap();
         assert!(wait > Duration::from_secs(55) && wait <= Duration::from_secs(60));
     }

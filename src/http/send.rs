@@ -32,9 +32,7 @@ impl Http {
     /// Settings that do not fit together.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         if settings.idle_timeout.is_zero() || settings.connect_timeout.is_zero() {
-            return Err(Error::Setup(
-                "a timeout of zero lets nothing pass".to_owned(),
-            ));
+            return Err(Error::Setup("a timeout of zero lets nothing pass".to_owned()));
         }
         Ok(Self(Arc::new(Inner {
             settings,
@@ -60,11 +58,7 @@ impl Http {
     /// # Errors
     /// A host that cannot stand in a URL.
     pub fn endpoint(&self, registry: &Registry) -> Result<Url, Error> {
-        let scheme = if self.is_plain(registry) {
-            "http"
-        } else {
-            "https"
-        };
+        let scheme = if self.is_plain(registry) { "http" } else { "https" };
         let text = if registry.is_docker_hub() {
             format!("{scheme}://registry-1.docker.io/")
         } else {
@@ -114,11 +108,8 @@ impl Http {
             let Some(target) = redirect_target(&response, &from) else {
                 return Ok(response);
             };
-            let refuse = |reason| Error::Redirect {
-                host: authority(&from),
-                target: shown(&target),
-                reason,
-            };
+            let refuse =
+                |reason| Error::Redirect { host: authority(&from), target: shown(&target), reason };
             if !matches!(target.scheme(), "http" | "https") {
                 return Err(refuse("that is not HTTP"));
             }
@@ -169,10 +160,7 @@ impl Http {
 
     async fn deliver(&self, host: &Host, request: Request) -> Result<reqwest::Response, Error> {
         let settings = &self.0.settings;
-        let mut builder = host
-            .client
-            .request(request.method, request.url)
-            .headers(request.headers);
+        let mut builder = host.client.request(request.method, request.url).headers(request.headers);
         if let Some(value) = request.authorization {
             builder = builder.header(AUTHORIZATION, sensitive(value));
         }

@@ -100,10 +100,7 @@ impl Digester {
             State::Sha256(state) => (Algorithm::Sha256, hex::encode(state.finalize())),
             State::Sha512(state) => (Algorithm::Sha512, hex::encode(state.finalize())),
         };
-        Digest {
-            algorithm,
-            text: format!("{}:{hex}", algorithm.as_str()).into(),
-        }
+        Digest { algorithm, text: format!("{}:{hex}", algorithm.as_str()).into() }
     }
 }
 
@@ -129,13 +126,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        let fail = |reason| Error::Digest {
-            value: super::name::excerpt(value),
-            reason,
-        };
-        let (name, hex) = value
-            .split_once(':')
-            .ok_or_else(|| fail("there is no `:`"))?;
+        let fail = |reason| Error::Digest { value: super::name::excerpt(value), reason };
+        let (name, hex) = value.split_once(':').ok_or_else(|| fail("there is no `:`"))?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,
             "sha512" => Algorithm::Sha512,
@@ -144,16 +136,10 @@ impl FromStr for Digest {
         if hex.len() != algorithm.hex_digits() {
             return Err(fail("the number of hexadecimal digits is wrong"));
         }
-        if !hex
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        {
+        if !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(fail("only the digits 0-9 and a-f are allowed"));
         }
-        Ok(Self {
-            algorithm,
-            text: value.into(),
-        })
+        Ok(Self { algorithm, text: value.into() })
     }
 }
 

@@ -65,10 +65,7 @@ impl Manifest {
     pub fn parse(bytes: Bytes, content_type: Option<&str>) -> Result<Self, Error> {
         let fail = |reason: String| Error::Manifest { reason };
         if bytes.len() > MAX_MANIFEST_BYTES {
-            return Err(fail(format!(
-                "it has {} bytes, more than 4 MiB",
-                bytes.len()
-            )));
+            return Err(fail(format!("it has {} bytes, more than 4 MiB", bytes.len())));
         }
         let head: Head = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
         let media_type = head.media_type(content_type).map_err(fail)?;
@@ -77,12 +74,7 @@ impl Manifest {
         } else {
             Content::Image(Image::parse(&bytes)?)
         };
-        Ok(Self {
-            digest: Digest::sha256(&bytes),
-            bytes,
-            media_type,
-            content,
-        })
+        Ok(Self { digest: Digest::sha256(&bytes), bytes, media_type, content })
     }
 
     /// The exact bytes.
@@ -143,10 +135,7 @@ impl Manifest {
     /// The platforms an index names, in its order; attestations (`unknown/unknown`) are left out.
     #[must_use]
     pub fn platforms(&self) -> Vec<Platform> {
-        let named = self
-            .children()
-            .iter()
-            .filter_map(|child| child.platform.clone());
+        let named = self.children().iter().filter_map(|child| child.platform.clone());
         named.filter(|platform| platform.os != "unknown").collect()
     }
 }
@@ -164,26 +153,14 @@ struct Head {
 impl Head {
     fn media_type(self, content_type: Option<&str>) -> Result<String, String> {
         if self.schema_version != 2 {
-            return Err(format!(
-                "schemaVersion is {}, only 2 is carried",
-                self.schema_version
-            ));
+            return Err(format!("schemaVersion is {}, only 2 is carried", self.schema_version));
         }
         let outside = content_type
-            .map(|value| {
-                value
-                    .split(';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .to_ascii_lowercase()
-            })
+            .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
             .filter(|value| !value.is_empty());
         let media_type = match (outside, self.media_type) {
             (Some(outside), Some(inside)) if outside != inside => {
-                return Err(format!(
-                    "Content-Type is `{outside}`, mediaType inside is `{inside}`"
-                ));
+                return Err(format!("Content-Type is `{outside}`, mediaType inside is `{inside}`"));
             }
             (_, Some(inside)) => inside,
             (Some(outside), None) => outside,
@@ -191,15 +168,9 @@ impl Head {
             (None, None) => media_type::OCI_MANIFEST.to_owned(),
         };
         if !media_type::is_manifest(&media_type) {
-            return Err(format!(
-                "`{media_type}` is not a manifest type this program carries"
-            ));
+            return Err(format!("`{media_type}` is not a manifest type this program carries"));
         }
-        match (
-            media_type::is_index(&media_type),
-            self.config,
-            self.manifests,
-        ) {
+        match (media_type::is_index(&media_type), self.config, self.manifests) {
             (true, None, Some(_)) | (false, Some(_), None) => Ok(media_type),
             (true, ..) => Err("an index needs `manifests` and has no `config`".to_owned()),
             (false, ..) => Err("an image needs `config` and has no `manifests`".to_owned()),
@@ -212,11 +183,7 @@ impl Image {
         let document: OciImageManifest = from_json(bytes)?;
         Ok(Self {
             config: document.config.try_into()?,
-            layers: document
-                .layers
-                .into_iter()
-                .map(TryInto::try_into)
-                .collect::<Result<_, _>>()?,
+            layers: document.layers.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             subject: document.subject.map(TryInto::try_into).transpose()?,
             artifact_type: document.artifact_type,
             annotations: document.annotations.unwrap_or_default(),
@@ -248,9 +215,7 @@ impl Index {
 }
 
 fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Manifest {
-        reason: error.to_string(),
-    })
+    serde_json::from_slice(bytes).map_err(|error| Error::Manifest { reason: error.to_string() })
 }
 
 #[cfg(test)]
@@ -281,15 +246,9 @@ mod tests {
             (r#"{"schemaVersion":1,"config":{}}"#, None),
             (r#"{"schemaVersion":2}"#, None),
             (r#"{"schemaVersion":2,"manifests":[],"config":{}}"#, None),
-            (
-                r#"{"schemaVersion":2,"manifests":[]}"#,
-                Some(media_type::OCI_MANIFEST),
-            ),
+            (r#"{"schemaVersion":2,"manifests":[]}"#, Some(media_type::OCI_MANIFEST)),
             (r#"{"schemaVersion":2,"manifests":[]}"#, Some("text/plain")),
-            (
-                r#"{"schemaVersion":2,"manifests":[{"mediaType":"m","digest":"x","size":1}]}"#,
-                None,
-            ),
+            (r#"{"schemaVersion":2,"manifests":[{"mediaType":"m","digest":"x","size":1}]}"#, None),
             (image().replace("\"size\":3", "\"size\":-3").as_str(), None),
             (&"[".repeat(100_000), None),
         ] {
@@ -300,22 +259,16 @@ mod tests {
 
     #[test]
     fn a_content_type_unlike_the_media_type_inside_is_refused() {
-        let text = image().replacen(
-            '{',
-            &format!(r#"{{"mediaType":"{}","#, media_type::OCI_MANIFEST),
-            1,
-        );
+        let text =
+            image().replacen('{', &format!(r#"{{"mediaType":"{}","#, media_type::OCI_MANIFEST), 1);
         assert!(parse(&text, Some(media_type::OCI_MANIFEST)).is_ok());
         assert!(parse(&text, Some(media_type::DOCKER_MANIFEST)).is_err());
     }
 
     #[test]
     fn blobs_are_config_and_layers_without_non_distributable_ones() {
-        let manifest = parse(
-            &image(),
-            Some("application/vnd.oci.image.manifest.v1+json; a=b"),
-        )
-        .unwrap();
+        let manifest =
+            parse(&image(), Some("application/vnd.oci.image.manifest.v1+json; a=b")).unwrap();
         assert_eq!(manifest.media_type(), media_type::OCI_MANIFEST);
         let sizes: Vec<u64> = manifest.blobs().map(|blob| blob.size).collect();
         assert_eq!(sizes, [0, 3]);
@@ -331,11 +284,7 @@ mod tests {
             "subject":{{"mediaType":"m","digest":"{D}","size":1}}}}"#
         );
         let manifest = parse(&text, None).unwrap();
-        let platforms: Vec<String> = manifest
-            .platforms()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let platforms: Vec<String> = manifest.platforms().iter().map(ToString::to_string).collect();
         assert_eq!(platforms, ["linux/arm/v7"]);
         assert!(manifest.subject().is_some());
         assert_eq!(manifest.media_type(), media_type::OCI_INDEX);

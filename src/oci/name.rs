@@ -51,12 +51,7 @@ impl FromStr for RepositoryName {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        let fail = |reason| {
-            Err(Error::Name {
-                value: excerpt(value),
-                reason,
-            })
-        };
+        let fail = |reason| Err(Error::Name { value: excerpt(value), reason });
         if value.len() > Self::MAX_BYTES {
             return fail("it is longer than 255 characters");
         }
@@ -99,12 +94,7 @@ impl FromStr for Tag {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        let fail = |reason| {
-            Err(Error::Tag {
-                value: excerpt(value),
-                reason,
-            })
-        };
+        let fail = |reason| Err(Error::Tag { value: excerpt(value), reason });
         if value.is_empty() {
             return fail("it is empty");
         }
@@ -114,10 +104,7 @@ impl FromStr for Tag {
         if value.starts_with(['.', '-']) {
             return fail("it starts with `.` or `-`");
         }
-        if !value
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
-        {
+        if !value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
             return fail("only letters, digits, `_`, `.` and `-` are allowed");
         }
         Ok(Self(value.to_owned()))
@@ -138,11 +125,7 @@ impl FromStr for Reference {
 
 /// The value in an error message: bounded, and without control characters.
 pub(super) fn excerpt(value: &str) -> String {
-    value
-        .chars()
-        .take(80)
-        .flat_map(char::escape_debug)
-        .collect()
+    value.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 macro_rules! text_conversions {
@@ -211,14 +194,9 @@ mod tests {
 
     #[test]
     fn takes_names_inside_the_grammar() {
-        for name in [
-            "a",
-            "a/b",
-            "a.b/c_d/e__f/g---h",
-            "quay.io/org/img",
-            "host.example_5000/x",
-            "0",
-        ] {
+        for name in
+            ["a", "a/b", "a.b/c_d/e__f/g---h", "quay.io/org/img", "host.example_5000/x", "0"]
+        {
             assert_eq!(name.parse::<RepositoryName>().unwrap().as_str(), name);
         }
     }
@@ -235,10 +213,7 @@ mod tests {
             ("library/x/y", "library/x/y"),
             ("quay.io/library/x", "quay.io/library/x"),
         ] {
-            assert_eq!(
-                name.parse::<RepositoryName>().unwrap().canonical().as_str(),
-                canonical
-            );
+            assert_eq!(name.parse::<RepositoryName>().unwrap().canonical().as_str(), canonical);
         }
     }
 

@@ -33,29 +33,17 @@ impl Registry {
     /// # Errors
     /// A host that is neither a DNS name nor an IP address.
     pub fn new(host: &str, port: Option<u16>) -> Result<Self, Error> {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if bare.parse::<Ipv6Addr>().is_ok() || (bare == host && is_dns_name(host)) {
-            return Ok(Self {
-                host: bare.to_ascii_lowercase(),
-                port,
-            });
+            return Ok(Self { host: bare.to_ascii_lowercase(), port });
         }
-        Err(Error::Registry {
-            value: excerpt(host),
-            reason: "the host is no name and no address",
-        })
+        Err(Error::Registry { value: excerpt(host), reason: "the host is no name and no address" })
     }
 
     /// Docker Hub.
     #[must_use]
     pub fn docker_hub() -> Self {
-        Self {
-            host: "docker.io".to_owned(),
-            port: None,
-        }
+        Self { host: "docker.io".to_owned(), port: None }
     }
 
     /// The host without brackets.
@@ -95,10 +83,7 @@ impl FromStr for Registry {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        let fail = |reason| Error::Registry {
-            value: excerpt(value),
-            reason,
-        };
+        let fail = |reason| Error::Registry { value: excerpt(value), reason };
         let (host, port) = match value.strip_prefix('[') {
             Some(rest) => {
                 let (host, rest) = rest.split_once(']').ok_or_else(|| fail("`]` is missing"))?;
@@ -130,14 +115,10 @@ fn is_dns_name(host: &str) -> bool {
             && label.len() <= 63
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     host.len() <= 253
-        && host
-            .parse::<IpAddr>()
-            .map_or_else(|_| host.split('.').all(label), |_| true)
+        && host.parse::<IpAddr>().map_or_else(|_| host.split('.').all(label), |_| true)
 }
 
 impl ImageReference {
@@ -147,12 +128,7 @@ impl ImageReference {
     /// What [`FromStr`] refuses.
     pub fn with_tag(repository: &str, tag: Tag) -> Result<Self, Error> {
         let (registry, repository) = split_registry(repository)?;
-        Ok(Self {
-            registry,
-            repository,
-            reference: tag.clone().into(),
-            tag: Some(tag),
-        })
+        Ok(Self { registry, repository, reference: tag.clone().into(), tag: Some(tag) })
     }
 
     /// The same repository with another tag or digest.
@@ -163,11 +139,7 @@ impl ImageReference {
             Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
         };
-        Self {
-            reference,
-            tag,
-            ..self.clone()
-        }
+        Self { reference, tag, ..self.clone() }
     }
 }
 
@@ -190,12 +162,7 @@ impl FromStr for ImageReference {
             (None, Some(tag)) => tag.clone().into(),
             (None, None) => "latest".parse::<Tag>()?.into(),
         };
-        Ok(Self {
-            registry,
-            repository,
-            reference,
-            tag,
-        })
+        Ok(Self { registry, repository, reference, tag })
     }
 }
 
@@ -230,11 +197,7 @@ impl fmt::Display for ImageReference {
             Reference::Tag(_) => ':',
             Reference::Digest(_) => '@',
         };
-        write!(
-            f,
-            "{}/{}{separator}{}",
-            self.registry, self.repository, self.reference
-        )
+        write!(f, "{}/{}{separator}{}", self.registry, self.repository, self.reference)
     }
 }
 

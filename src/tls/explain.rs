@@ -27,10 +27,7 @@ fn certificate(reason: &CertificateError, host: &str) -> String {
              name the right one with --ca-file {host}=PEM"
         ),
         CertificateError::Other(other)
-            if matches!(
-                other.0.downcast_ref(),
-                Some(webpki::Error::CaUsedAsEndEntity)
-            ) =>
+            if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
         {
             format!(
                 "its certificate is its own CA and not one that is trusted here; \

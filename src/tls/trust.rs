@@ -34,10 +34,8 @@ impl Trust {
     /// machine's and the user's. Client certificates kept there are not used.
     #[must_use]
     pub fn with_certs_d(self) -> Self {
-        let mut folders = vec![
-            PathBuf::from("/etc/containers/certs.d"),
-            PathBuf::from("/etc/docker/certs.d"),
-        ];
+        let mut folders =
+            vec![PathBuf::from("/etc/containers/certs.d"), PathBuf::from("/etc/docker/certs.d")];
         if let Some(home) = std::env::var_os("HOME").filter(|home| !home.is_empty()) {
             let config = Path::new(&home).join(".config");
             folders.push(config.join("containers/certs.d"));
@@ -60,10 +58,7 @@ impl Trust {
     /// Text without a certificate, or with a broken one.
     pub fn add(&mut self, registry: &Registry, pem: &[u8]) -> Result<(), Error> {
         let certificates = read_pem(registry, pem)?;
-        self.named
-            .entry(key(registry))
-            .or_default()
-            .extend(certificates);
+        self.named.entry(key(registry)).or_default().extend(certificates);
         Ok(())
     }
 
@@ -180,9 +175,7 @@ impl ServerCertVerifier for RegistryVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -190,10 +183,7 @@ fn is_ca_as_server(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
         return false;
     };
-    matches!(
-        other.0.downcast_ref(),
-        Some(webpki::Error::CaUsedAsEndEntity)
-    )
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// One spelling for each host and port: all names of Docker Hub are one, no port is 443.
@@ -237,23 +227,16 @@ fn read_folder(registry: &Registry, folder: &Path) -> Result<Vec<CertificateDer<
 }
 
 fn read_pem(registry: &Registry, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let unusable = |reason: String| Error::Pem {
-        registry: registry.to_string(),
-        reason,
-    };
+    let unusable = |reason: String| Error::Pem { registry: registry.to_string(), reason };
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| unusable(error.to_string()))?;
     if certificates.is_empty() {
-        return Err(unusable(
-            "there is no `-----BEGIN CERTIFICATE-----` in it".to_owned(),
-        ));
+        return Err(unusable("there is no `-----BEGIN CERTIFICATE-----` in it".to_owned()));
     }
     let mut roots = RootCertStore::empty();
     for certificate in &certificates {
-        roots
-            .add(certificate.clone())
-            .map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate.clone()).map_err(|error| unusable(error.to_string()))?;
     }
     Ok(certificates)
 }
