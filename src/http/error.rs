@@ -233,11 +233,11 @@ fn chain<'a>(
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-/// rustls hides its errors inside `io::Error`, which does not name them as its source.
+/// rustls hides its errors inside one `io::Error` or more, which do not name them as their source.
 fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     error.downcast_ref().or_else(|| {
         let io: &std::io::Error = error.downcast_ref()?;
-        io.get_ref()?.downcast_ref()
+        tls_cause(io.get_ref()?)
     })
 }
 
