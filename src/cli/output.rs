@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::exit::{Failure, Kind};
+use super::exit::Failure;
 use crate::copy::{ImageOutcome, Totals};
 
 /// How results are printed.
@@ -51,7 +51,7 @@ pub fn finish<R: Report>(format: Format, result: Result<R, Failure>) -> ExitCode
     };
     let text = match (format, report, error) {
         (Format::Text, Some(report), _) => report.text(),
-        (Format::Json, ..) if error.is_none_or(|failure| failure.kind != Kind::Input) => {
+        (Format::Json, ..) if error.is_none_or(|failure| !failure.is_input()) => {
             let document = Document { ok: error.is_none(), report, error };
             serde_json::to_string(&document).map(|text| text + "\n").unwrap_or_default()
         }

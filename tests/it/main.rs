@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "a test binary has no users outside")]
 
 mod bad_input;
+mod client;
+mod copy;
 mod house;
 mod pipeline;
 mod support;
