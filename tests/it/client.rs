@@ -17,7 +17,7 @@ use crate::support::memory::Access;
 use crate::support::sample;
 
 /// A client that does not wait long.
-pub fn settings(plain: &[&Registry]) -> Settings {
+pub(crate) fn settings(plain: &[&Registry]) -> Settings {
     Settings {
         plain_http: plain.iter().copied().cloned().collect(),
         idle_timeout: Duration::from_millis(600),
@@ -29,11 +29,11 @@ pub fn settings(plain: &[&Registry]) -> Settings {
     }
 }
 
-pub fn client(plain: &[&Registry], credentials: CredentialStore) -> Client {
+pub(crate) fn client(plain: &[&Registry], credentials: CredentialStore) -> Client {
     Client::new(Http::new(settings(plain)).unwrap(), credentials)
 }
 
-pub fn login(registry: &Registry, user: &str, password: &str) -> CredentialStore {
+pub(crate) fn login(registry: &Registry, user: &str, password: &str) -> CredentialStore {
     let mut store = CredentialStore::empty();
     store.add(registry, None, Credentials::new(user, password));
     store

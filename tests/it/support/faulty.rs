@@ -29,7 +29,7 @@ use super::memory::Memory;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Answered with this status, these headers and this body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// Done, but only after so long.
@@ -54,18 +54,18 @@ pub enum Fault {
 
 /// What a request was.
 #[derive(Debug, Clone)]
-pub struct Recorded {
-    pub method: Method,
+pub(crate) struct Recorded {
+    pub(crate) method: Method,
     /// With its query.
-    pub path: String,
-    pub headers: HeaderMap,
-    pub body_bytes: usize,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body_bytes: usize,
 }
 
 /// The server; gone when dropped.
-pub struct Faulty {
-    pub address: SocketAddr,
-    pub memory: Arc<Memory>,
+pub(crate) struct Faulty {
+    pub(crate) address: SocketAddr,
+    pub(crate) memory: Arc<Memory>,
     inner: Arc<Inner>,
     accepting: JoinHandle<()>,
 }
@@ -85,12 +85,12 @@ struct Rule {
 }
 
 impl Faulty {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(None).await
     }
 
     /// With TLS, showing the certificate in these PEM files.
-    pub async fn start_tls(certificate: &Path, key: &Path) -> Self {
+    pub(crate) async fn start_tls(certificate: &Path, key: &Path) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let chain = CertificateDer::pem_file_iter(certificate).unwrap();
         let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -120,10 +120,11 @@ impl Faulty {
                     tokio::spawn(async move {
                         match tls {
                             None => serve(connection, serving).await,
-                            Some(tls) => match tls.accept(connection).await {
-                                Ok(connection) => serve(connection, serving).await,
-                                Err(_) => {}
-                            },
+                            Some(tls) => {
+                                if let Ok(connection) = tls.accept(connection).await {
+                                    serve(connection, serving).await;
+                                }
+                            }
                         }
                     });
                 }
@@ -131,33 +132,33 @@ impl Faulty {
         }
     }
 
-    pub fn registry(&self) -> Registry {
+    pub(crate) fn registry(&self) -> Registry {
         self.address.to_string().parse().unwrap()
     }
 
     /// Lays a fault over the next `times` requests of this method whose path and query hold `path`.
-    pub fn fault(&self, times: usize, method: Method, path: &str, fault: Fault) {
+    pub(crate) fn fault(&self, times: usize, method: Method, path: &str, fault: Fault) {
         let path = path.to_owned();
         self.inner.rules.lock().unwrap().push(Rule { method, path, times, fault });
     }
 
     /// All requests so far, as `METHOD /path?query`.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let recorded = self.inner.recorded.lock().unwrap();
         recorded.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
     }
 
-    pub fn recorded(&self) -> Vec<Recorded> {
+    pub(crate) fn recorded(&self) -> Vec<Recorded> {
         self.inner.recorded.lock().unwrap().clone()
     }
 
     /// How many requests of this method had `path` in path and query.
-    pub fn count(&self, method: Method, path: &str) -> usize {
+    pub(crate) fn count(&self, method: Method, path: &str) -> usize {
         let recorded = self.inner.recorded.lock().unwrap();
         recorded.iter().filter(|one| one.method == method && one.path.contains(path)).count()
     }
 
-    pub fn forget_requests(&self) {
+    pub(crate) fn forget_requests(&self) {
         self.inner.recorded.lock().unwrap().clear();
     }
 }

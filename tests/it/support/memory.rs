@@ -13,7 +13,7 @@ use super::sample::Sample;
 
 /// How readers and writers must show who they are.
 #[derive(Debug, Clone, Default)]
-pub enum Access {
+pub(crate) enum Access {
     #[default]
     Open,
     Basic {
@@ -29,10 +29,10 @@ pub enum Access {
 }
 
 #[derive(Debug, Default)]
-pub struct Memory {
-    pub access: Mutex<Access>,
+pub(crate) struct Memory {
+    pub(crate) access: Mutex<Access>,
     /// Answer mounts with an upload session.
-    pub declines_mounts: Mutex<bool>,
+    pub(crate) declines_mounts: Mutex<bool>,
     state: Mutex<State>,
 }
 
@@ -49,7 +49,7 @@ struct State {
 
 impl Memory {
     /// Puts an image there, as if it had been pushed.
-    pub fn hold(&self, repository: &str, tag: &str, sample: &Sample) {
+    pub(crate) fn hold(&self, repository: &str, tag: &str, sample: &Sample) {
         for blob in &sample.blobs {
             self.hold_blob(repository, blob);
         }
@@ -63,31 +63,31 @@ impl Memory {
         state.tags.entry(repository.to_owned()).or_default().insert(tag.to_owned(), digest);
     }
 
-    pub fn hold_blob(&self, repository: &str, bytes: &Bytes) {
+    pub(crate) fn hold_blob(&self, repository: &str, bytes: &Bytes) {
         let mut state = self.state.lock().unwrap();
         let blobs = state.blobs.entry(repository.to_owned()).or_default();
         blobs.insert(Digest::sha256(bytes).to_string(), bytes.clone());
     }
 
-    pub fn tag(&self, repository: &str, tag: &str) -> Option<String> {
+    pub(crate) fn tag(&self, repository: &str, tag: &str) -> Option<String> {
         self.state.lock().unwrap().tags.get(repository)?.get(tag).cloned()
     }
 
-    pub fn blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+    pub(crate) fn blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         self.state.lock().unwrap().blobs.get(repository)?.get(digest.as_str()).cloned()
     }
 
-    pub fn manifest(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+    pub(crate) fn manifest(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         let state = self.state.lock().unwrap();
         Some(state.manifests.get(repository)?.get(digest.as_str())?.1.clone())
     }
 
     /// Forgets all tokens, as if they had run out.
-    pub fn forget_tokens(&self) {
+    pub(crate) fn forget_tokens(&self) {
         self.state.lock().unwrap().tokens.clear();
     }
 
-    pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+    pub(crate) fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let path = request.uri().path().to_owned();
         let query: HashMap<String, String> = self.query(request).into_iter().collect();
         if path == "/token" {

@@ -1,6 +1,6 @@
 //! What the tests stand on.
 
-pub mod distribution;
-pub mod faulty;
-pub mod memory;
-pub mod sample;
+pub(crate) mod distribution;
+pub(crate) mod faulty;
+pub(crate) mod memory;
+pub(crate) mod sample;
