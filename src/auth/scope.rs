@@ -80,7 +80,9 @@ impl fmt::Display for Scope {
 }
 
 impl Action {
-    fn as_str(self) -> &'static str {
+    /// The word for it in a scope.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Pull => "pull",
             Self::Push => "push",

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::exit::{Failure, Kind};
+use crate::copy::{ImageOutcome, Totals};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,6 +97,33 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
     for row in rows {
         line(std::array::from_fn(|column| row.get(column).map_or("", String::as_str)));
     }
+    text
+}
+
+/// What a copy did, as a table with its sums.
+#[must_use]
+pub fn copies<'a>(
+    images: impl Iterator<Item = (&'a str, &'a ImageOutcome)>,
+    totals: &Totals,
+) -> String {
+    let rows: Vec<[String; 4]> = images
+        .map(|(name, outcome)| {
+            let state = if outcome.changed { "written" } else { "already there" };
+            let digest = outcome.digest.short().to_owned();
+            [name.to_owned(), outcome.to.to_string(), digest, state.to_owned()]
+        })
+        .collect();
+    let mut text = table(["IMAGE", "TO", "DIGEST", "STATE"], &rows);
+    let _ = writeln!(
+        text,
+        "{} blobs moved ({}), {} mounted, {} already there, {} requests, {:.2} s",
+        totals.blobs_moved,
+        bytes(totals.bytes_moved),
+        totals.blobs_mounted,
+        totals.blobs_present,
+        totals.requests,
+        totals.seconds
+    );
     text
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 
 use super::Error;
 
@@ -65,8 +66,10 @@ impl Digest {
     }
 }
 
-/// Computes a digest over bytes as they pass.
-#[derive(Clone)]
+/// Computes a digest over bytes as they pass. Its state can be written down half way
+/// (`algorithm:<hex of the state>`) and another process goes on with it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Digester(State);
 
 #[derive(Clone)]
@@ -101,6 +104,46 @@ impl Digester {
             State::Sha512(state) => (Algorithm::Sha512, hex::encode(state.finalize())),
         };
         Digest { algorithm, text: format!("{}:{hex}", algorithm.as_str()).into() }
+    }
+}
+
+impl From<Digester> for String {
+    fn from(digester: Digester) -> Self {
+        let (algorithm, state) = match &digester.0 {
+            State::Sha256(state) => (Algorithm::Sha256, hex::encode(state.serialize())),
+            State::Sha512(state) => (Algorithm::Sha512, hex::encode(state.serialize())),
+        };
+        format!("{}:{state}", algorithm.as_str())
+    }
+}
+
+impl TryFrom<String> for Digester {
+    type Error = Error;
+
+    fn try_from(value: String) -> Result<Self, Error> {
+        let fail = || Error::Digest {
+            value: super::name::excerpt(&value),
+            reason: "it is not the state of a digest half way",
+        };
+        let (algorithm, state) = value.split_once(':').ok_or_else(fail)?;
+        let state = hex::decode(state).map_err(|_| fail())?;
+        let state = match algorithm {
+            "sha256" => restore(&state).map(State::Sha256),
+            "sha512" => restore(&state).map(State::Sha512),
+            _ => None,
+        };
+        state.map(Self).ok_or_else(fail)
+    }
+}
+
+fn restore<H: SerializableState>(state: &[u8]) -> Option<H> {
+    let state = SerializedState::<H>::try_from(state).ok()?;
+    H::deserialize(&state).ok()
+}
+
+impl fmt::Debug for Digester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digester")
     }
 }
 

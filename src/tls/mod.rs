@@ -1,11 +1,17 @@
-//! Certificates: who is believed when a registry shows its own.
+//! Certificates, on both sides (RFC 5280).
 //!
-//! [`Trust`] is the client's side. The handshakes themselves are made by `http` and `serve`.
+//! The client's: `trust` says who is believed when a registry shows its certificate, `explain` turns
+//! a refusal into words. The server's: `issue` makes an authority and certificates, `server` reads
+//! them for serving. The handshakes themselves are made by `http` and `serve`.
 
 mod explain;
+mod issue;
+mod server;
 mod trust;
 
 pub use self::explain::explain;
+pub use self::issue::{Authority, Issued, Subject};
+pub use self::server::server_config;
 pub use self::trust::{Extra, Trust};
 
 /// What is wrong with a certificate.
@@ -18,6 +24,23 @@ pub enum Error {
         /// Whose certificates they were to be.
         registry: String,
         /// What is wrong with them.
+        reason: String,
+    },
+    /// A name no certificate can be made for.
+    #[error("`{name}` is neither a DNS name nor an IP address")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// A certificate could not be made.
+    #[error("the certificate cannot be made: {0}")]
+    Issue(#[from] rcgen::Error),
+    /// A file with a certificate or a key cannot be used.
+    #[error("{file}: {reason}")]
+    File {
+        /// Which.
+        file: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// The settings of the TLS library did not fit together.

@@ -13,11 +13,12 @@ use zuul_images::tls::Trust;
 
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
+use crate::support::meaning::Meaning;
 use crate::support::memory::Access;
 use crate::support::sample;
 
 /// A client that does not wait long.
-pub(crate) fn settings(plain: &[&Registry]) -> Settings {
+pub fn settings(plain: &[&Registry]) -> Settings {
     Settings {
         plain_http: plain.iter().copied().cloned().collect(),
         idle_timeout: Duration::from_millis(600),
@@ -29,11 +30,11 @@ pub(crate) fn settings(plain: &[&Registry]) -> Settings {
     }
 }
 
-pub(crate) fn client(plain: &[&Registry], credentials: CredentialStore) -> Client {
+pub fn client(plain: &[&Registry], credentials: CredentialStore) -> Client {
     Client::new(Http::new(settings(plain)).unwrap(), credentials)
 }
 
-pub(crate) fn login(registry: &Registry, user: &str, password: &str) -> CredentialStore {
+pub fn login(registry: &Registry, user: &str, password: &str) -> CredentialStore {
     let mut store = CredentialStore::empty();
     store.add(registry, None, Credentials::new(user, password));
     store

@@ -1,6 +1,10 @@
 //! Tests of the whole: real servers on 127.0.0.1, real programs, one module a topic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(unreachable_pub, reason = "a test binary has no users outside")]
 
+mod bad_input;
 mod client;
 mod copy;
+mod house;
+mod pipeline;
 mod support;

@@ -9,20 +9,20 @@ use tempfile::TempDir;
 use zuul_images::oci::Registry;
 
 /// A running registry; killed and forgotten when dropped.
-pub(crate) struct Distribution {
-    pub(crate) port: u16,
+pub struct Distribution {
+    pub port: u16,
     process: Child,
     folder: TempDir,
 }
 
 impl Distribution {
     /// Open for everybody.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_with("", |_| {})
     }
 
     /// For one user.
-    pub(crate) fn start_for(user: &str, password: &str) -> Self {
+    pub fn start_for(user: &str, password: &str) -> Self {
         let hash = bcrypt::hash_with_result(password, 4).unwrap();
         let line = format!("{user}:{}\n", hash.format_for_version(bcrypt::Version::TwoY));
         Self::start_with("auth: {htpasswd: {realm: test, path: FOLDER/htpasswd}}\n", |folder| {
@@ -54,7 +54,7 @@ impl Distribution {
         started
     }
 
-    pub(crate) fn registry(&self) -> Registry {
+    pub fn registry(&self) -> Registry {
         Registry::new("127.0.0.1", Some(self.port)).unwrap()
     }
 

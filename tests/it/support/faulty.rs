@@ -29,7 +29,7 @@ use super::memory::Memory;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Answered with this status, these headers and this body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// Done, but only after so long.
@@ -54,18 +54,18 @@ pub(crate) enum Fault {
 
 /// What a request was.
 #[derive(Debug, Clone)]
-pub(crate) struct Recorded {
-    pub(crate) method: Method,
+pub struct Recorded {
+    pub method: Method,
     /// With its query.
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body_bytes: usize,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body_bytes: usize,
 }
 
 /// The server; gone when dropped.
-pub(crate) struct Faulty {
-    pub(crate) address: SocketAddr,
-    pub(crate) memory: Arc<Memory>,
+pub struct Faulty {
+    pub address: SocketAddr,
+    pub memory: Arc<Memory>,
     inner: Arc<Inner>,
     accepting: JoinHandle<()>,
 }
@@ -85,12 +85,12 @@ struct Rule {
 }
 
 impl Faulty {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with(None).await
     }
 
     /// With TLS, showing the certificate in these PEM files.
-    pub(crate) async fn start_tls(certificate: &Path, key: &Path) -> Self {
+    pub async fn start_tls(certificate: &Path, key: &Path) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let chain = CertificateDer::pem_file_iter(certificate).unwrap();
         let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -132,33 +132,33 @@ impl Faulty {
         }
     }
 
-    pub(crate) fn registry(&self) -> Registry {
+    pub fn registry(&self) -> Registry {
         self.address.to_string().parse().unwrap()
     }
 
     /// Lays a fault over the next `times` requests of this method whose path and query hold `path`.
-    pub(crate) fn fault(&self, times: usize, method: Method, path: &str, fault: Fault) {
+    pub fn fault(&self, times: usize, method: Method, path: &str, fault: Fault) {
         let path = path.to_owned();
         self.inner.rules.lock().unwrap().push(Rule { method, path, times, fault });
     }
 
     /// All requests so far, as `METHOD /path?query`.
-    pub(crate) fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         let recorded = self.inner.recorded.lock().unwrap();
         recorded.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
     }
 
-    pub(crate) fn recorded(&self) -> Vec<Recorded> {
+    pub fn recorded(&self) -> Vec<Recorded> {
         self.inner.recorded.lock().unwrap().clone()
     }
 
     /// How many requests of this method had `path` in path and query.
-    pub(crate) fn count(&self, method: Method, path: &str) -> usize {
+    pub fn count(&self, method: Method, path: &str) -> usize {
         let recorded = self.inner.recorded.lock().unwrap();
         recorded.iter().filter(|one| one.method == method && one.path.contains(path)).count()
     }
 
-    pub(crate) fn forget_requests(&self) {
+    pub fn forget_requests(&self) {
         self.inner.recorded.lock().unwrap().clear();
     }
 }

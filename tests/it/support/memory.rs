@@ -13,7 +13,7 @@ use super::sample::Sample;
 
 /// How readers and writers must show who they are.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Access {
+pub enum Access {
     #[default]
     Open,
     Basic {
@@ -29,10 +29,10 @@ pub(crate) enum Access {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
-    pub(crate) access: Mutex<Access>,
+pub struct Memory {
+    pub access: Mutex<Access>,
     /// Answer mounts with an upload session.
-    pub(crate) declines_mounts: Mutex<bool>,
+    pub declines_mounts: Mutex<bool>,
     state: Mutex<State>,
 }
 
@@ -49,7 +49,7 @@ struct State {
 
 impl Memory {
     /// Puts an image there, as if it had been pushed.
-    pub(crate) fn hold(&self, repository: &str, tag: &str, sample: &Sample) {
+    pub fn hold(&self, repository: &str, tag: &str, sample: &Sample) {
         for blob in &sample.blobs {
             self.hold_blob(repository, blob);
         }
@@ -63,31 +63,31 @@ impl Memory {
         state.tags.entry(repository.to_owned()).or_default().insert(tag.to_owned(), digest);
     }
 
-    pub(crate) fn hold_blob(&self, repository: &str, bytes: &Bytes) {
+    pub fn hold_blob(&self, repository: &str, bytes: &Bytes) {
         let mut state = self.state.lock().unwrap();
         let blobs = state.blobs.entry(repository.to_owned()).or_default();
         blobs.insert(Digest::sha256(bytes).to_string(), bytes.clone());
     }
 
-    pub(crate) fn tag(&self, repository: &str, tag: &str) -> Option<String> {
+    pub fn tag(&self, repository: &str, tag: &str) -> Option<String> {
         self.state.lock().unwrap().tags.get(repository)?.get(tag).cloned()
     }
 
-    pub(crate) fn blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+    pub fn blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         self.state.lock().unwrap().blobs.get(repository)?.get(digest.as_str()).cloned()
     }
 
-    pub(crate) fn manifest(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+    pub fn manifest(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         let state = self.state.lock().unwrap();
         Some(state.manifests.get(repository)?.get(digest.as_str())?.1.clone())
     }
 
     /// Forgets all tokens, as if they had run out.
-    pub(crate) fn forget_tokens(&self) {
+    pub fn forget_tokens(&self) {
         self.state.lock().unwrap().tokens.clear();
     }
 
-    pub(crate) fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+    pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let path = request.uri().path().to_owned();
         let query: HashMap<String, String> = self.query(request).into_iter().collect();
         if path == "/token" {

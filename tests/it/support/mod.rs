@@ -1,6 +1,9 @@
-//! What the tests stand on.
+//! What several topics need: running programs, images, servers.
 
-pub(crate) mod distribution;
-pub(crate) mod faulty;
-pub(crate) mod memory;
-pub(crate) mod sample;
+pub mod distribution;
+pub mod faulty;
+pub mod images;
+pub mod meaning;
+pub mod memory;
+pub mod programs;
+pub mod sample;

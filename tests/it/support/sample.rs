@@ -3,20 +3,20 @@
 use bytes::Bytes;
 use zuul_images::oci::{Descriptor, Digest, Manifest, media_type};
 
-pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// An image or index with everything below it.
 #[derive(Debug, Clone)]
-pub(crate) struct Sample {
-    pub(crate) root: Manifest,
+pub struct Sample {
+    pub root: Manifest,
     /// Manifests below the root, children first.
-    pub(crate) below: Vec<Manifest>,
-    pub(crate) blobs: Vec<Bytes>,
+    pub below: Vec<Manifest>,
+    pub blobs: Vec<Bytes>,
 }
 
 /// Bytes that no two names share, the same in every run.
-pub(crate) fn bytes(name: &str, size: usize) -> Bytes {
+pub fn bytes(name: &str, size: usize) -> Bytes {
     let mut state = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
         (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -31,13 +31,13 @@ pub(crate) fn bytes(name: &str, size: usize) -> Bytes {
     bytes.into()
 }
 
-pub(crate) fn blob(name: &str, size: usize) -> (Bytes, Descriptor) {
+pub fn blob(name: &str, size: usize) -> (Bytes, Descriptor) {
     let bytes = bytes(name, size);
     let descriptor = describe(&bytes, LAYER);
     (bytes, descriptor)
 }
 
-pub(crate) fn describe(bytes: &Bytes, media_type: &str) -> Descriptor {
+pub fn describe(bytes: &Bytes, media_type: &str) -> Descriptor {
     Descriptor {
         media_type: media_type.to_owned(),
         digest: Digest::sha256(bytes),
@@ -49,7 +49,7 @@ pub(crate) fn describe(bytes: &Bytes, media_type: &str) -> Descriptor {
 }
 
 /// An image of these layers; its configuration holds its name.
-pub(crate) fn image(name: &str, layers: &[Bytes]) -> Sample {
+pub fn image(name: &str, layers: &[Bytes]) -> Sample {
     let config = Bytes::from(format!(
         r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}},"name":"{name}"}}"#
     ));
@@ -73,7 +73,7 @@ pub(crate) fn image(name: &str, layers: &[Bytes]) -> Sample {
 }
 
 /// An index of these images, for the architectures named.
-pub(crate) fn index(children: &[(&str, Sample)]) -> Sample {
+pub fn index(children: &[(&str, Sample)]) -> Sample {
     let listed: Vec<String> = children
         .iter()
         .map(|(architecture, child)| {

@@ -1,0 +1,60 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::exit::Failure;
+use crate::cli::output::Report;
+use crate::registry::init::{Initialised, Plan, init};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The folder for everything: keys, configuration, images. Made if it is not there; with the same
+    /// options again nothing changes
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+
+    /// Name or address under which clients reach this host
+    #[arg(long)]
+    host: String,
+
+    /// A further name or address for the certificate
+    #[arg(long, value_name = "NAME")]
+    san: Vec<String>,
+
+    /// The port clients use, and the registry listens on
+    #[arg(long, default_value_t = 5000)]
+    port: u16,
+
+    /// The login name; its password is random
+    #[arg(long, default_value = "zuul")]
+    user: String,
+}
+
+impl Arguments {
+    pub(super) async fn run(self) -> Result<Initialised, Failure> {
+        let plan = Plan {
+            root: self.root,
+            host: self.host,
+            sans: self.san,
+            port: self.port,
+            user: self.user,
+        };
+        Ok(init(&plan)?)
+    }
+}
+
+impl Report for Initialised {
+    /// Without the password: terminals are recorded. It is in `connection.json` and in the JSON form.
+    fn text(&self) -> String {
+        let Self { connection, config, changed } = self;
+        let state = if *changed { "made" } else { "unchanged" };
+        format!(
+            "{state}: registry {user}@{host} port {port}\nconfiguration: {config}\nconnection: {file}\n",
+            user = connection.username,
+            host = connection.host,
+            port = connection.port,
+            config = config.display(),
+            file = config.with_file_name("connection.json").display(),
+        )
+    }
+}

@@ -1,0 +1,238 @@
+use std::fs::{File, OpenOptions};
+use std::future::Future;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::args::Common;
+use crate::cli::exit::{Failure, Kind};
+use crate::cli::{log, output};
+use crate::registry::config::Period;
+use crate::registry::init::CONFIG_FILE;
+use crate::registry::{Config, Service};
+use crate::serve::{Drained, raise_file_limit};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", required_unless_present = "root")]
+    config: Option<PathBuf>,
+
+    /// A folder made by `init`; means the config.yaml in it
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    root: Option<PathBuf>,
+
+    /// Listen here instead of where the configuration says; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+
+    /// Go on in the background once it answers; the log goes to serve.log beside the configuration
+    #[arg(long)]
+    detach: bool,
+
+    /// How long running requests may take to end after SIGTERM or SIGINT
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    drain: Period,
+
+    /// End after this time in any case, so that a forgotten registry does not stay, e.g. 24h
+    #[arg(long, value_name = "TIME")]
+    max_lifetime: Option<Period>,
+
+    /// This is the process in the background.
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+/// What is printed once it answers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ready {
+    ok: bool,
+    listening: Vec<SocketAddr>,
+    pid: u32,
+}
+
+/// What a process in the background prints when it does not get there.
+#[derive(Debug, Deserialize)]
+struct Failed {
+    error: FailedError,
+}
+
+#[derive(Debug, Deserialize)]
+struct FailedError {
+    kind: String,
+    message: String,
+}
+
+impl Arguments {
+    pub(super) fn run(self, common: &Common) -> ExitCode {
+        log::start(common);
+        let result = if self.detach { self.detach(common) } else { self.serve() };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                output::finish::<crate::registry::init::Initialised>(common.output(), Err(failure))
+            }
+        }
+    }
+
+    fn config_file(&self) -> PathBuf {
+        match (&self.config, &self.root) {
+            (Some(file), _) => file.clone(),
+            (None, root) => root.clone().unwrap_or_default().join(CONFIG_FILE),
+        }
+    }
+
+    fn serve(&self) -> Result<(), Failure> {
+        if self.detached {
+            // Without a terminal and a session to die with. It fails only for a group's leader, which
+            // has its own already.
+            let _ = rustix::process::setsid();
+        }
+        raise_file_limit();
+        let file = self.config_file();
+        let config = Config::read(&file)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::io("start the async runtime", &error))?;
+        runtime.block_on(self.serve_with(&config, &file.with_file_name("serve.pid")))
+    }
+
+    async fn serve_with(&self, config: &Config, pid_file: &Path) -> Result<(), Failure> {
+        let stop = stop(self.max_lifetime.map(|period| period.0))
+            .map_err(|error| Failure::io("listen for signals", &error))?;
+        let service = Service::open(config, &self.listen).await?.draining(self.drain.0);
+        let ready =
+            Ready { ok: true, listening: service.addresses().to_vec(), pid: std::process::id() };
+        write_private(pid_file, &format!("{}\n", ready.pid))
+            .map_err(|error| Failure::io(&format!("write {}", pid_file.display()), &error))?;
+        self.say_ready(&ready).map_err(|error| Failure::io("say that it is ready", &error))?;
+        tracing::info!(listening = ?ready.listening, "ready");
+        let drained = service.run(stop).await;
+        // Somebody may have tidied up before us.
+        let _ = std::fs::remove_file(pid_file);
+        match drained? {
+            Drained::Completely => tracing::info!("stopped, every request was answered"),
+            Drained::Cut(count) => {
+                tracing::warn!(connections = count, "stopped, connections were cut");
+            }
+        }
+        Ok(())
+    }
+
+    /// One line of JSON. A process in the background closes its stdout with it.
+    fn say_ready(&self, ready: &Ready) -> io::Result<()> {
+        let line = serde_json::to_string(ready)? + "\n";
+        let mut stdout = io::stdout();
+        stdout.write_all(line.as_bytes())?;
+        stdout.flush()?;
+        if self.detached {
+            let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
+            rustix::stdio::dup2_stdout(&nowhere)?;
+        }
+        Ok(())
+    }
+
+    /// Starts this program once more in the background and waits until that one answers.
+    fn detach(&self, common: &Common) -> Result<(), Failure> {
+        let file = self.config_file();
+        // What is wrong with the configuration is said here, not in a log.
+        Config::read(&file)?;
+        let log_file = file.with_file_name("serve.log");
+        let log = open_log(&log_file)
+            .map_err(|error| Failure::io(&format!("open {}", log_file.display()), &error))?;
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::io("find this program's own file", &error))?;
+        let mut child = Command::new(program)
+            .args(["serve", "--detached", "--output", "json"])
+            .arg("--config")
+            .arg(&file)
+            .args(self.passed_on(common))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| Failure::io("start the process in the background", &error))?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .map_err(|error| Failure::io("read from the process in the background", &error))?;
+        }
+        if serde_json::from_str::<Ready>(&line).is_ok_and(|ready| ready.ok) {
+            return io::stdout()
+                .write_all(line.as_bytes())
+                .map_err(|error| Failure::io("say that it is ready", &error));
+        }
+        // It prints nothing more: it is ending.
+        let _ = child.wait();
+        Err(background_failure(&line, &log_file))
+    }
+
+    fn passed_on(&self, common: &Common) -> Vec<String> {
+        let mut options = Vec::new();
+        for address in &self.listen {
+            options.extend(["--listen".to_owned(), address.to_string()]);
+        }
+        options.extend(["--drain".to_owned(), self.drain.to_string()]);
+        if let Some(lifetime) = self.max_lifetime {
+            options.extend(["--max-lifetime".to_owned(), lifetime.to_string()]);
+        }
+        if common.log_format == log::LogFormat::Json {
+            options.extend(["--log-format", "json"].map(str::to_owned));
+        }
+        options.extend((0..common.verbose).map(|_| "-v".to_owned()));
+        options.extend(common.quiet.then(|| "-q".to_owned()));
+        options
+    }
+}
+
+fn background_failure(line: &str, log_file: &Path) -> Failure {
+    match serde_json::from_str::<Failed>(line) {
+        Ok(Failed { error }) => {
+            let kind = if error.kind == "refused" { Kind::Refused } else { Kind::Io };
+            Failure::new(kind, error.message)
+        }
+        Err(_) => Failure::new(
+            Kind::Io,
+            format!("the process in the background ended; {} says why", log_file.display()),
+        ),
+    }
+}
+
+/// SIGTERM, SIGINT, or the end of the lifetime.
+fn stop(lifetime: Option<Duration>) -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let over = async {
+            match lifetime {
+                Some(lifetime) => tokio::time::sleep(lifetime).await,
+                None => std::future::pending().await,
+            }
+        };
+        let reason = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = over => "the lifetime is over",
+        };
+        tracing::info!(reason, "stopping, running requests may end");
+    })
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}

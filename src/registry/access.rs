@@ -1,0 +1,253 @@
+use std::time::SystemTime;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::header::{self, HeaderMap};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Error;
+use super::call::Call;
+use super::names::Repository;
+use super::token::{Claims, Signer};
+use crate::auth::{Action, Scope};
+use crate::oci::RepositoryName;
+
+/// Somebody who may log in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// Password; the file that holds it is the owner's alone.
+    #[serde(rename = "pass")]
+    pub password: String,
+    /// What the user may do.
+    pub access: Level,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Pull.
+    Read,
+    /// Pull, push and delete.
+    Write,
+}
+
+/// Who may do what.
+pub(super) struct Access {
+    pub(super) users: Vec<User>,
+    /// Whether anybody may pull.
+    pub(super) anonymous_pull: bool,
+    pub(super) signer: Signer,
+}
+
+/// Who sent a request, by its `Authorization`.
+#[derive(Clone)]
+pub(super) enum Caller {
+    /// No credentials.
+    Anonymous,
+    /// Credentials that are not ours.
+    Stranger,
+    /// A user with the right password.
+    User(User),
+    /// A token of ours, with its user where it has one that still exists.
+    Token(Claims, Option<User>),
+}
+
+impl Access {
+    pub(super) fn caller(&self, call: &Call) -> Caller {
+        if let Some((name, password)) = basic(&call.headers) {
+            let user = self.user(&name, &password);
+            return user.map_or(Caller::Stranger, |user| Caller::User(user.clone()));
+        }
+        let Some(token) = credentials(&call.headers, "bearer") else {
+            let given = call.headers.contains_key(header::AUTHORIZATION);
+            return if given { Caller::Stranger } else { Caller::Anonymous };
+        };
+        match self.signer.verify(token, SystemTime::now()) {
+            None => Caller::Stranger,
+            Some(claims) => {
+                let user = self.users.iter().find(|user| user.name == claims.user).cloned();
+                // A token of a user who is gone is worth nothing.
+                if user.is_none() && !claims.user.is_empty() {
+                    return Caller::Stranger;
+                }
+                Caller::Token(claims, user)
+            }
+        }
+    }
+
+    /// The user with this name and password. Takes as long for a wrong one.
+    pub(super) fn user(&self, name: &str, password: &str) -> Option<&User> {
+        let given = (Sha256::digest(name), Sha256::digest(password));
+        let mut found = None;
+        for user in &self.users {
+            let same_name = given.0.ct_eq(&Sha256::digest(&user.name));
+            let same_password = given.1.ct_eq(&Sha256::digest(&user.password));
+            if bool::from(same_name & same_password) {
+                found = Some(user);
+            }
+        }
+        found
+    }
+
+    /// Refuses what the caller may not do in a repository.
+    pub(super) fn demand(
+        &self,
+        call: &Call,
+        repository: &Repository,
+        action: Action,
+    ) -> Result<(), Error> {
+        // A token names a repository as its client spells it, and clients that send `ns` leave the
+        // registry out there; who writes has to name it.
+        let spelling = match action {
+            Action::Pull => &repository.asked,
+            Action::Push | Action::Delete if repository.namespace.is_some() => &repository.key,
+            Action::Push | Action::Delete => &repository.asked,
+        };
+        if self.may(&call.caller, &[&repository.key, spelling], action) {
+            return Ok(());
+        }
+        let user = match &call.caller {
+            Caller::User(user) | Caller::Token(_, Some(user)) => Some(user),
+            _ => None,
+        };
+        if let Some(user) = user.filter(|user| !user.may(action)) {
+            let what = format!("{} in {}", action.as_str(), repository.asked);
+            return Err(Error::Denied { user: user.name.clone(), what });
+        }
+        let actions = match action {
+            Action::Pull => vec![Action::Pull],
+            other => vec![Action::Pull, other],
+        };
+        let scope = Scope::repository(spelling.clone(), actions);
+        Err(unauthorized(call, Some(&scope)))
+    }
+
+    /// Whether the caller may read a repository by its canonical name.
+    pub(super) fn may_read(&self, call: &Call, key: &RepositoryName) -> bool {
+        self.may(&call.caller, &[key], Action::Pull)
+    }
+
+    fn may(&self, caller: &Caller, spellings: &[&RepositoryName], action: Action) -> bool {
+        let open = self.anonymous_pull && action == Action::Pull;
+        open || match caller {
+            Caller::Anonymous | Caller::Stranger => false,
+            Caller::User(user) => user.may(action),
+            Caller::Token(claims, user) => {
+                let allowed = user.as_ref().is_some_and(|user| user.may(action));
+                allowed && claims.scopes().any(|scope| covers(&scope, spellings, action))
+            }
+        }
+    }
+
+    /// Lets in who has logged in, or has a token.
+    pub(super) fn demand_login(&self, call: &Call) -> Result<(), Error> {
+        match call.caller {
+            Caller::User(_) | Caller::Token(..) => Ok(()),
+            Caller::Anonymous | Caller::Stranger => Err(unauthorized(call, None)),
+        }
+    }
+
+    /// Lets in users, with a password or any token.
+    pub(super) fn demand_user(&self, call: &Call) -> Result<(), Error> {
+        match call.caller {
+            Caller::User(_) | Caller::Token(_, Some(_)) => Ok(()),
+            _ => Err(unauthorized(call, None)),
+        }
+    }
+
+    /// Lets in users, with a password or a token for the catalog.
+    pub(super) fn demand_catalog(&self, call: &Call) -> Result<(), Error> {
+        match &call.caller {
+            Caller::User(_) => Ok(()),
+            Caller::Token(claims, Some(_))
+                if claims.scopes().any(|scope| scope == Scope::Catalog) =>
+            {
+                Ok(())
+            }
+            _ => Err(unauthorized(call, Some(&Scope::Catalog))),
+        }
+    }
+}
+
+fn covers(scope: &Scope, spellings: &[&RepositoryName], action: Action) -> bool {
+    match scope {
+        Scope::Catalog => false,
+        Scope::Repository(name, actions) => {
+            let name = name.canonical();
+            actions.contains(&action)
+                && spellings.iter().any(|spelling| spelling.canonical() == name)
+        }
+    }
+}
+
+fn unauthorized(call: &Call, scope: Option<&Scope>) -> Error {
+    let reason = match call.caller {
+        Caller::Anonymous => "a login is needed",
+        Caller::Stranger => "the login or token is not valid here",
+        Caller::User(_) | Caller::Token(..) => "the token is not for this",
+    };
+    // The realm is where the client reached us: it may have come through a tunnel.
+    let mut challenge = match call.url("/auth/token") {
+        Some(realm) => {
+            format!("Bearer realm=\"{realm}\",service=\"{}\"", call.host().unwrap_or_default())
+        }
+        None => {
+            return Error::Unauthorized { reason, challenge: "Basic realm=\"registry\"".into() };
+        }
+    };
+    if let Some(scope) = scope {
+        challenge.push_str(&format!(",scope=\"{scope}\""));
+    }
+    match call.caller {
+        Caller::Anonymous => {}
+        Caller::Stranger => challenge.push_str(",error=\"invalid_token\""),
+        _ => challenge.push_str(",error=\"insufficient_scope\""),
+    }
+    Error::Unauthorized { reason, challenge }
+}
+
+impl User {
+    /// Whether this is allowed to the user.
+    #[must_use]
+    pub fn may(&self, action: Action) -> bool {
+        match self.access {
+            Level::Read => action == Action::Pull,
+            Level::Write => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "User({}, {:?})", self.name, self.access)
+    }
+}
+
+impl Caller {
+    /// The name for the log.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Anonymous | Self::Token(_, None) => "-",
+            Self::Stranger => "?",
+            Self::User(user) | Self::Token(_, Some(user)) => &user.name,
+        }
+    }
+}
+
+/// Name and password of `Authorization: Basic` (RFC 7617).
+pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let text = BASE64_STANDARD.decode(credentials(headers, "basic")?).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let (named, rest) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    named.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+}

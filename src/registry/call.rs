@@ -1,0 +1,125 @@
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::uri::Authority;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+
+use super::Error;
+use super::access::Caller;
+use super::names::Repository;
+use crate::oci::RepositoryName;
+use crate::serve::Peer;
+
+/// How much of a body nobody wanted is read so that the client sees its answer.
+const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// One request while it is answered.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) caller: Caller,
+    query: Vec<(String, String)>,
+    authority: Option<String>,
+    secure: bool,
+    body: Option<Incoming>,
+}
+
+impl Call {
+    pub(super) fn new(request: Request<Incoming>, peer: Peer) -> Self {
+        let (parts, body) = request.into_parts();
+        let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let named = parts.uri.authority().map(Authority::as_str);
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let authority = named
+            .or(host)
+            .and_then(|text| text.parse::<Authority>().ok())
+            .filter(|authority| !authority.as_str().contains(['@', '"', '\\']));
+        Self {
+            query: query.into_owned().collect(),
+            authority: authority.map(|authority| authority.to_string()),
+            path: parts.uri.path().to_owned(),
+            method: parts.method,
+            headers: parts.headers,
+            caller: Caller::Anonymous,
+            secure: peer.secure,
+            body: Some(body),
+        }
+    }
+
+    /// The repository that the name in the path means.
+    pub(super) fn repository(&self, name: RepositoryName) -> Result<Repository, Error> {
+        Repository::new(name, self.parameter("ns"))
+    }
+
+    /// The first parameter of this name.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters(name).next()
+    }
+
+    /// Every parameter of this name.
+    pub(super) fn parameters(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A header, if it is text.
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The length of the body, where the client says it.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok())
+    }
+
+    /// Whether bytes come with the request.
+    pub(super) fn has_body(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| !body.is_end_stream())
+    }
+
+    /// The body, for whoever reads it.
+    pub(super) fn take_body(&mut self) -> Option<Incoming> {
+        self.body.take()
+    }
+
+    /// The URL of a path here, as the client reaches us.
+    pub(super) fn url(&self, path: &str) -> Option<String> {
+        let scheme = if self.secure { "https" } else { "http" };
+        self.authority.as_ref().map(|authority| format!("{scheme}://{authority}{path}"))
+    }
+
+    /// The host the client says it talks to.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
+    /// Whether a validator the client has is still good (RFC 9110, 13.1.2).
+    pub(super) fn has_current(&self, etag: &str) -> bool {
+        let known = self.header(header::IF_NONE_MATCH).unwrap_or_default();
+        known
+            .split(',')
+            .map(str::trim)
+            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
+    }
+
+    /// Reads a small body nobody wanted: a client that is still writing when the connection closes may
+    /// never see why.
+    pub(super) async fn drain(&mut self) {
+        let Some(mut body) = self.body.take() else { return };
+        let read = async {
+            let mut length = 0;
+            while length < DRAIN_BYTES {
+                match body.frame().await {
+                    Some(Ok(frame)) => length += frame.data_ref().map_or(0, bytes::Bytes::len),
+                    _ => break,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_TIME, read).await;
+    }
+}

@@ -1,0 +1,210 @@
+//! The registry's configuration file.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::access::{Level, User};
+use super::service::StartError;
+use crate::storage::Durability;
+
+/// What a server needs to know. Paths are taken from the folder of the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The port on every address of the host, where `listen` is empty.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    /// Addresses to listen on instead.
+    #[serde(default)]
+    pub listen: Vec<SocketAddr>,
+    /// The server's certificate; without one it speaks HTTP, for loopback tests.
+    pub tls: Option<Tls>,
+    /// Where images are kept.
+    pub storage: Store,
+    /// File with the 32 bytes that tokens are signed with; made at the first start.
+    pub token_key: PathBuf,
+    /// Who may log in.
+    #[serde(default)]
+    pub users: Vec<User>,
+    /// Whether anybody may pull. Where this is not said: if no user has only `read` access.
+    pub anonymous_pull: Option<bool>,
+    /// How long a request body may bring no bytes.
+    #[serde(default = "default_body_idle")]
+    pub body_idle: Period,
+}
+
+/// The server's certificate and key, PEM.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate, with its chain if it has one.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Where images are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// A folder of the local disk.
+    pub folder: PathBuf,
+    /// What an acknowledged push survives.
+    #[serde(default)]
+    pub durability: Durability,
+}
+
+/// A length of time as people write it: `90s`, `15m`, `24h`, `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Period(pub Duration);
+
+/// A text that is no length of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a length of time such as 90s, 15m, 24h or 7d")]
+pub struct InvalidPeriod(String);
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Names the file and, for what is wrong inside, line and column; never shows a password.
+    pub fn read(file: &Path) -> Result<Self, StartError> {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).map_err(|error| StartError::Config {
+            file: name.clone(),
+            reason: format!("cannot be read: {error}"),
+        })?;
+        let mut config: Self =
+            parse(&text).map_err(|reason| StartError::Config { file: name, reason })?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+        for path in tls.chain([&mut config.storage.folder, &mut config.token_key]) {
+            *path = folder.join(&path);
+        }
+        Ok(config)
+    }
+
+    /// Whether anybody may pull.
+    #[must_use]
+    pub fn anonymous_pull(&self) -> bool {
+        let nobody_reads = || self.users.iter().all(|user| user.access != Level::Read);
+        self.anonymous_pull.unwrap_or_else(nobody_reads)
+    }
+}
+
+/// Errors keep the place and the message, not the text: it holds passwords.
+fn parse(text: &str) -> Result<Config, String> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let message = error.render();
+        let known = ["unknown field", "missing field", "duplicate", "unknown variant"];
+        match error.location() {
+            _ if known.iter().any(|known| message.contains(known)) => message,
+            Some(place) => format!(
+                "line {} column {}: not what is expected here (not shown, the file holds passwords)",
+                place.line(),
+                place.column()
+            ),
+            None => "it is not a configuration of the registry".to_owned(),
+        }
+    })
+}
+
+fn default_port() -> u16 {
+    5000
+}
+
+fn default_body_idle() -> Period {
+    Period(Duration::from_secs(60))
+}
+
+impl FromStr for Period {
+    type Err = InvalidPeriod;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPeriod> {
+        let invalid = || InvalidPeriod(text.chars().take(40).collect());
+        let unit = text.chars().next_back().ok_or_else(invalid)?;
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 60 * 60,
+            'd' => 24 * 60 * 60,
+            _ => return Err(invalid()),
+        };
+        let number = text.strip_suffix(unit).unwrap_or_default();
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let seconds = number.checked_mul(seconds).ok_or_else(invalid)?;
+        Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = InvalidPeriod;
+
+    fn try_from(text: String) -> Result<Self, InvalidPeriod> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.0.as_secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MINIMAL: &str = "storage: {folder: s}\ntoken_key: k\n";
+
+    #[test]
+    fn refuses_unknown_keys_by_name_and_place() {
+        let error = parse(&format!("{MINIMAL}prot: 5000\n")).unwrap_err();
+        assert!(error.contains("prot") && error.contains("line 3"), "{error}");
+        let error = parse("storage: {folder: s, size: 3}\ntoken_key: k\n").unwrap_err();
+        assert!(error.contains("size") && error.contains("line 1"), "{error}");
+        assert!(parse("token_key: k\n").unwrap_err().contains("storage"));
+        assert!(parse(&format!("{MINIMAL}token_key: l\n")).unwrap_err().contains("line 3"));
+    }
+
+    #[test]
+    fn an_error_never_shows_a_password() {
+        for users in [
+            "users: hunter2\n",
+            "users: [hunter2]\n",
+            "users: [{name: zuul, pass: [hunter2], access: write}]\n",
+            "users: [{name: zuul, pass: {hunter2: x}, access: write}]\n",
+            "users: [{name: zuul, pass: 'hunter2, access: write}]\n",
+        ] {
+            let error = parse(&format!("{MINIMAL}{users}")).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+            assert!(error.contains("line"), "{error}");
+        }
+    }
+
+    #[test]
+    fn anybody_pulls_unless_a_user_only_reads() {
+        let of = |more: &str| parse(&format!("{MINIMAL}{more}")).unwrap().anonymous_pull();
+        assert!(of(""));
+        assert!(of("users: [{name: a, pass: b, access: write}]"));
+        assert!(!of("users: [{name: a, pass: b, access: read}]"));
+        assert!(!of("anonymous_pull: false"));
+    }
+
+    #[test]
+    fn periods_have_a_unit() {
+        for text in ["", "s", "5", "-5s", "5 s", "1.5h", "5w", "99999999999999999999d", "5é"] {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+        }
+        assert_eq!("2h".parse(), Ok(Period(Duration::from_secs(7200))));
+        assert_eq!("0s".parse(), Ok(Period(Duration::ZERO)));
+    }
+}

@@ -1,0 +1,99 @@
+use std::io;
+
+use super::call::Call;
+use crate::{oci, storage};
+
+/// Why a request does not get what it asks for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The path is none of the specification's.
+    #[error("there is nothing at this path")]
+    NoSuchPath,
+    /// The upload in the path cannot exist.
+    #[error("there is no such upload")]
+    NoSuchUpload,
+    /// A name, tag, digest or manifest breaks its grammar.
+    #[error(transparent)]
+    Invalid(oci::Error),
+    /// The path names one registry, `ns` another.
+    #[error("`{name}` and ns={namespace} name different registries")]
+    NamespaceConflict {
+        /// The name in the path.
+        name: String,
+        /// The registry in `ns`.
+        namespace: String,
+    },
+    /// The method means nothing here.
+    #[error("this path takes only {allowed}")]
+    Method {
+        /// The methods that do.
+        allowed: &'static str,
+    },
+    /// Nobody we know asks, or with a token for something else.
+    #[error("{reason}")]
+    Unauthorized {
+        /// What is missing.
+        reason: &'static str,
+        /// Where to get a token, as the value of `WWW-Authenticate`.
+        challenge: String,
+    },
+    /// We know who asks, and it is not allowed.
+    #[error("user {user} may not {what}")]
+    Denied {
+        /// Who asks.
+        user: String,
+        /// What for.
+        what: String,
+    },
+    /// An upload cannot end without a digest.
+    #[error("the parameter `digest` is missing")]
+    DigestMissing,
+    /// A parameter cannot be read.
+    #[error("the parameter `{name}` is not {expected}")]
+    Parameter {
+        /// Which.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// `Content-Range` cannot be read or is not as long as the body.
+    #[error("Content-Range: {0}")]
+    ContentRange(&'static str),
+    /// A chunk does not follow the bytes already there.
+    #[error("the upload is at byte {offset}, the chunk starts elsewhere")]
+    WrongOffset {
+        /// How many bytes are there.
+        offset: u64,
+        /// Where the upload goes on.
+        location: String,
+    },
+    /// The body is larger than such a body may be.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// How large it may be.
+        limit: usize,
+    },
+    /// The body stopped coming.
+    #[error("the request broke off: {0}")]
+    Body(#[source] io::Error),
+    /// A token was asked for in a way this server does not know.
+    #[error("grant type `{0}` is not offered, only `password`")]
+    GrantType(String),
+    /// The store did not do it.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}
+
+impl Error {
+    /// Says on stderr what the operator should see: faults of this side.
+    pub(super) fn log(&self, call: &Call) {
+        if let Self::Storage(error @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) =
+            self
+        {
+            tracing::error!(method = %call.method, path = call.path, %error, "the store failed");
+        } else {
+            tracing::debug!(method = %call.method, path = call.path, error = %self, "refused");
+        }
+    }
+}

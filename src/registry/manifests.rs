@@ -1,0 +1,193 @@
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{Method, Response, StatusCode};
+use serde::Serialize;
+
+use super::blobs::etag;
+use super::call::Call;
+use super::names::Repository;
+use super::{Error, Registry, body, respond};
+use crate::auth::Action;
+use crate::oci::{Content, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, Tag};
+use crate::serve::Body;
+use crate::storage::{self, NewManifest, StoredManifest};
+
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+impl Registry {
+    /// `/v2/<name>/manifests/<reference>` (distribution-spec, "Pulling manifests", "Pushing
+    /// Manifests", "Deleting tags", "Deleting Manifests").
+    pub(super) async fn manifest(
+        &self,
+        call: &mut Call,
+        repository: Repository,
+        reference: Reference,
+    ) -> Result<Response<Body>, Error> {
+        match call.method {
+            Method::GET | Method::HEAD => {
+                self.access.demand(call, &repository, Action::Pull)?;
+                self.manifest_get(call, &repository, reference).await
+            }
+            Method::PUT => {
+                self.access.demand(call, &repository, Action::Push)?;
+                self.manifest_put(call, &repository, reference).await
+            }
+            Method::DELETE => {
+                self.access.demand(call, &repository, Action::Delete)?;
+                match reference {
+                    Reference::Tag(tag) => self.storage.tag_delete(&repository.key, &tag).await?,
+                    Reference::Digest(digest) => {
+                        self.storage.manifest_delete(&repository.key, &digest).await?;
+                    }
+                }
+                Ok(respond::empty(StatusCode::ACCEPTED))
+            }
+            _ => Err(Error::Method { allowed: "GET, HEAD, PUT, DELETE" }),
+        }
+    }
+
+    /// The bytes and the type are those that were pushed, whatever `Accept` says.
+    async fn manifest_get(
+        &self,
+        call: &Call,
+        repository: &Repository,
+        reference: Reference,
+    ) -> Result<Response<Body>, Error> {
+        let (digest, modified) = match reference {
+            Reference::Digest(digest) => (digest, None),
+            Reference::Tag(tag) => {
+                let state = self.storage.tag_get(&repository.key, &tag).await?;
+                (state.digest, Some(state.modified))
+            }
+        };
+        let stored = self.storage.manifest_get(&repository.key, &digest).await?;
+        let mut response = respond::full(&stored.media_type, stored.bytes);
+        if call.has_current(&etag(&digest)) {
+            response = respond::empty(StatusCode::NOT_MODIFIED);
+        }
+        respond::set(&mut response, header::ETAG, etag(&digest));
+        respond::set(&mut response, respond::CONTENT_DIGEST, &digest);
+        if let Some(modified) = modified {
+            respond::set(&mut response, header::LAST_MODIFIED, http_date(modified));
+        }
+        Ok(response)
+    }
+
+    async fn manifest_put(
+        &self,
+        call: &mut Call,
+        repository: &Repository,
+        reference: Reference,
+    ) -> Result<Response<Body>, Error> {
+        let too_large = Error::TooLarge { limit: MAX_MANIFEST_BYTES };
+        if call.content_length().is_some_and(|length| length > MAX_MANIFEST_BYTES as u64) {
+            return Err(too_large);
+        }
+        let bytes = match call.take_body() {
+            Some(incoming) => body::read(incoming, MAX_MANIFEST_BYTES, self.body_idle).await?,
+            None => Bytes::new(),
+        };
+        let manifest =
+            Manifest::parse(bytes, call.header(header::CONTENT_TYPE)).map_err(Error::Invalid)?;
+        let (digest, tags) = named(call, &manifest, reference)?;
+        let new = NewManifest {
+            blobs: manifest.blobs().map(|blob| blob.digest.clone()).collect(),
+            referrer: referrer(&manifest, &digest),
+            manifest: StoredManifest {
+                digest: digest.clone(),
+                media_type: manifest.media_type().to_owned(),
+                bytes: manifest.bytes().clone(),
+            },
+            tags: tags.clone(),
+        };
+        self.storage.manifest_put(&repository.key, new).await?;
+        let mut response = respond::empty(StatusCode::CREATED);
+        let location = repository.location(&format!("manifests/{digest}"));
+        respond::set(&mut response, header::LOCATION, location);
+        respond::set(&mut response, respond::CONTENT_DIGEST, &digest);
+        respond::set(&mut response, header::CONTENT_LENGTH, 0);
+        if let Some(subject) = manifest.subject() {
+            respond::set(&mut response, SUBJECT, &subject.digest);
+        }
+        for tag in call.parameter("tag").iter().flat_map(|_| &tags) {
+            respond::set(&mut response, TAG, tag);
+        }
+        Ok(response)
+    }
+}
+
+/// The digest to store a manifest under, and its tags: the one in the path, or with a digest in the
+/// path those in `tag` parameters.
+fn named(
+    call: &Call,
+    manifest: &Manifest,
+    reference: Reference,
+) -> Result<(Digest, Vec<Tag>), Error> {
+    match reference {
+        Reference::Tag(tag) => Ok((manifest.digest().clone(), vec![tag])),
+        Reference::Digest(expected) => {
+            let actual = Digest::of(expected.algorithm(), manifest.bytes());
+            if actual != expected {
+                return Err(storage::Error::DigestMismatch { expected, actual }.into());
+            }
+            let tags = call.parameters("tag").map(str::parse).collect::<Result<_, _>>();
+            Ok((expected, tags.map_err(Error::Invalid)?))
+        }
+    }
+}
+
+/// What the referrers of its subject say of a manifest (distribution-spec, "Listing Referrers").
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferrerDescriptor<'a> {
+    media_type: &'a str,
+    digest: &'a Digest,
+    size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    annotations: &'a std::collections::BTreeMap<String, String>,
+}
+
+fn referrer(manifest: &Manifest, digest: &Digest) -> Option<(Digest, Bytes)> {
+    let subject = manifest.subject()?;
+    let (artifact_type, annotations) = match manifest.content() {
+        Content::Image(image) => {
+            let named = image.artifact_type.as_deref().filter(|named| !named.is_empty());
+            (named.or(Some(&image.config.media_type)), &image.annotations)
+        }
+        Content::Index(index) => (index.artifact_type.as_deref(), &index.annotations),
+    };
+    let descriptor = ReferrerDescriptor {
+        media_type: manifest.media_type(),
+        digest,
+        size: manifest.bytes().len(),
+        artifact_type,
+        annotations,
+    };
+    let descriptor = serde_json::to_vec(&descriptor).ok()?;
+    Some((subject.digest.clone(), descriptor.into()))
+}
+
+/// A moment as `Last-Modified` has it (RFC 9110, 5.6.7).
+fn http_date(moment: SystemTime) -> String {
+    jiff::Timestamp::try_from(moment)
+        .map(|moment| moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_http_does() {
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(http_date(moment), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}

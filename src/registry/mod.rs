@@ -1,0 +1,114 @@
+//! The registry: the distribution-spec 1.1 over a store, and the program around it.
+//!
+//! A request is read as a [`Route`](route::Route), allowed or not by `access`, answered by the module
+//! of its noun (`blobs`, `uploads`, `manifests`, …). Whatever goes wrong is an [`Error`] that says what
+//! it means; only `respond` makes a status and a body of it. `config`, `init` and `service` turn a
+//! folder into a running server. How bytes are kept is `storage`'s, how connections are served is
+//! `serve`'s.
+
+mod access;
+mod base;
+mod blobs;
+mod body;
+mod call;
+mod catalog;
+pub mod config;
+mod error;
+mod files;
+pub mod init;
+mod manifests;
+mod metrics;
+mod names;
+mod referrers;
+mod respond;
+mod route;
+mod service;
+mod tags;
+mod token;
+mod uploads;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use self::access::Access;
+use self::call::Call;
+use self::metrics::Metrics;
+use self::route::{Resource, Route};
+use crate::serve::{Body, Handler, Peer};
+use crate::storage::Storage;
+
+pub use self::access::{Level, User};
+pub use self::config::Config;
+pub use self::error::Error;
+pub use self::service::{Service, StartError};
+
+/// Answers the requests of the distribution-spec from a store.
+pub struct Registry {
+    storage: Arc<dyn Storage>,
+    access: Access,
+    metrics: Metrics,
+    body_idle: Duration,
+}
+
+impl Registry {
+    fn new(storage: Arc<dyn Storage>, access: Access, body_idle: Duration) -> Self {
+        Self { storage, access, metrics: Metrics::new(), body_idle }
+    }
+
+    async fn dispatch(
+        &self,
+        call: &mut Call,
+        route: Result<Route, Error>,
+    ) -> Result<Response<Body>, Error> {
+        match route? {
+            Route::Health => base::health(call),
+            Route::Metrics => self.metrics(call),
+            Route::Token => self.token(call).await,
+            Route::Base => self.base(call),
+            Route::Catalog => self.catalog(call).await,
+            Route::Repository(name, resource) => {
+                let repository = call.repository(name)?;
+                match resource {
+                    Resource::Manifest(reference) => {
+                        self.manifest(call, repository, reference).await
+                    }
+                    Resource::Blob(digest) => self.blob(call, repository, digest).await,
+                    Resource::Uploads => self.uploads(call, repository).await,
+                    Resource::Upload(id) => self.upload(call, repository, id).await,
+                    Resource::Tags => self.tags(call, repository).await,
+                    Resource::Referrers(digest) => self.referrers(call, repository, digest).await,
+                }
+            }
+        }
+    }
+}
+
+impl Handler for Registry {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let started = Instant::now();
+        let mut call = Call::new(request, peer);
+        let route = Route::parse(&call.path);
+        let label = route.as_ref().map_or("other", Route::label);
+        call.caller = self.access.caller(&call);
+        let result = self.dispatch(&mut call, route).await;
+        if let Err(error) = &result {
+            error.log(&call);
+        }
+        let response = respond::finish(&call, result);
+        call.drain().await;
+        self.metrics.request(&call.method, label, response.status());
+        tracing::info!(
+            peer = %peer.address,
+            user = call.caller.name(),
+            method = %call.method,
+            path = call.path,
+            status = response.status().as_u16(),
+            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
+        response
+    }
+}

@@ -1,0 +1,188 @@
+//! The one place where causes become a status and the specification's error document
+//! (distribution-spec, "Error codes").
+
+use std::io;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use serde::Serialize;
+
+use super::Error;
+use super::call::Call;
+use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
+use crate::serve::Body;
+use crate::storage;
+
+/// `Docker-Content-Digest`
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// `Docker-Upload-UUID`
+pub(super) const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// An answer with no body.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer with bytes in memory.
+pub(super) fn full(content_type: &str, bytes: impl Into<Bytes>) -> Response<Body> {
+    let bytes = bytes.into();
+    let mut response = empty(StatusCode::OK);
+    set(&mut response, header::CONTENT_TYPE, content_type);
+    set(&mut response, header::CONTENT_LENGTH, bytes.len());
+    *response.body_mut() = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    response
+}
+
+/// An answer with a JSON document.
+pub(super) fn json(document: &impl Serialize) -> Response<Body> {
+    full("application/json", serde_json::to_vec(document).unwrap_or_default())
+}
+
+/// Sets a header; a value that cannot stand in one is left out.
+pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: impl ToString) {
+    if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
+        response.headers_mut().append(name, value);
+    }
+}
+
+/// The last touch on every answer.
+pub(super) fn finish(call: &Call, result: Result<Response<Body>, Error>) -> Response<Body> {
+    let mut response = result.unwrap_or_else(|error| error_response(&error, &call.method));
+    set(&mut response, API_VERSION, "registry/2.0");
+    if call.method == Method::HEAD {
+        *response.body_mut() = empty(StatusCode::OK).into_body();
+    }
+    response
+}
+
+fn error_response(error: &Error, method: &Method) -> Response<Body> {
+    let (status, code) = meaning(error, method);
+    // A fault of ours is in our log; what it says about our files is nobody else's business.
+    let message = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => "the store failed".to_owned(),
+        StatusCode::INSUFFICIENT_STORAGE => "the disk of the store is full".to_owned(),
+        _ => error.to_string(),
+    };
+    let mut response = match error {
+        // The token endpoint follows RFC 6749, section 5.2.
+        Error::GrantType(_) => json(&serde_json::json!({
+            "error": "unsupported_grant_type",
+            "error_description": message,
+        })),
+        error => {
+            let detail = detail(error);
+            json(&OciEnvelope { errors: vec![OciError { code, message, detail }] })
+        }
+    };
+    *response.status_mut() = status;
+    match error {
+        Error::Unauthorized { challenge, .. } => {
+            set(&mut response, header::WWW_AUTHENTICATE, challenge);
+        }
+        Error::Method { allowed } => set(&mut response, header::ALLOW, allowed),
+        Error::WrongOffset { offset, location } => {
+            set(&mut response, header::RANGE, received(*offset));
+            set(&mut response, header::LOCATION, location);
+        }
+        Error::Storage(storage::Error::RangeOutside { size }) => {
+            set(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// What an upload has, as the specification writes it: `0-0` also for nothing.
+pub(super) fn received(offset: u64) -> String {
+    format!("0-{}", offset.saturating_sub(1))
+}
+
+fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
+    use OciErrorCode as Code;
+    use StatusCode as Status;
+
+    match error {
+        Error::NoSuchPath => (Status::NOT_FOUND, Code::NotFound),
+        Error::NoSuchUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
+        Error::Invalid(error) => invalid(error, method),
+        Error::NamespaceConflict { .. } => (Status::BAD_REQUEST, Code::NameInvalid),
+        Error::Method { .. } => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
+        Error::Unauthorized { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
+        Error::Denied { .. } => (Status::FORBIDDEN, Code::Denied),
+        Error::DigestMissing => (Status::BAD_REQUEST, Code::DigestInvalid),
+        Error::Parameter { .. } => (Status::BAD_REQUEST, Code::Unsupported),
+        Error::ContentRange(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
+        Error::WrongOffset { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
+        Error::TooLarge { .. } => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
+        Error::Body(error) => broken_off(error),
+        Error::GrantType(_) => (Status::BAD_REQUEST, Code::Unsupported),
+        Error::Storage(error) => stored(error),
+    }
+}
+
+/// A tag that cannot be is not there; only who wants to write it is told why.
+fn invalid(error: &oci::Error, method: &Method) -> (StatusCode, OciErrorCode) {
+    match error {
+        oci::Error::Tag { .. } if *method == Method::PUT => {
+            (StatusCode::BAD_REQUEST, OciErrorCode::TagInvalid)
+        }
+        oci::Error::Tag { .. } => (StatusCode::NOT_FOUND, OciErrorCode::ManifestUnknown),
+        oci::Error::Digest { .. } => (StatusCode::BAD_REQUEST, OciErrorCode::DigestInvalid),
+        oci::Error::Name { .. } | oci::Error::Registry { .. } => {
+            (StatusCode::BAD_REQUEST, OciErrorCode::NameInvalid)
+        }
+        oci::Error::Manifest { .. } | oci::Error::Platform { .. } => {
+            (StatusCode::BAD_REQUEST, OciErrorCode::ManifestInvalid)
+        }
+    }
+}
+
+fn stored(error: &storage::Error) -> (StatusCode, OciErrorCode) {
+    use OciErrorCode as Code;
+    use StatusCode as Status;
+    use storage::Error;
+
+    match error {
+        Error::RepositoryUnknown(_) => (Status::NOT_FOUND, Code::NameUnknown),
+        Error::BlobUnknown { .. } => (Status::NOT_FOUND, Code::BlobUnknown),
+        Error::BlobsMissing { .. } => (Status::BAD_REQUEST, Code::ManifestBlobUnknown),
+        Error::ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
+        Error::UploadUnknown { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
+        Error::UploadBusy(_) => (Status::CONFLICT, Code::BlobUploadInvalid),
+        Error::UploadOffset { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
+        Error::DigestMismatch { .. } => (Status::BAD_REQUEST, Code::DigestInvalid),
+        Error::RangeOutside { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::SizeInvalid),
+        Error::BrokenOff(error) => broken_off(error),
+        Error::Io { source, .. } if is_full(source) => {
+            (Status::INSUFFICIENT_STORAGE, Code::Other("STORAGE_FULL".to_owned()))
+        }
+        _ => (Status::INTERNAL_SERVER_ERROR, Code::Other("UNKNOWN".to_owned())),
+    }
+}
+
+fn broken_off(error: &io::Error) -> (StatusCode, OciErrorCode) {
+    let status = match error.kind() {
+        io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    (status, OciErrorCode::BlobUploadInvalid)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn detail(error: &Error) -> serde_json::Value {
+    match error {
+        Error::Storage(storage::Error::BlobsMissing { digests, .. }) => {
+            serde_json::json!({ "digests": digests })
+        }
+        _ => serde_json::Value::Null,
+    }
+}

@@ -1,0 +1,133 @@
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::Access;
+use super::token::Signer;
+use super::{Config, Registry, files};
+use crate::serve::{self, Drained, Limits, Server};
+use crate::storage::{self, Filesystem, Storage};
+use crate::tls;
+
+/// A registry that listens, and answers as soon as it runs.
+pub struct Service {
+    server: Server<Registry>,
+    storage: Arc<dyn Storage>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Why a registry could not be set up or started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error("{file}: {reason}")]
+    Config {
+        /// The file.
+        file: String,
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// What was asked for cannot be.
+    #[error("{0}")]
+    Argument(String),
+    /// A safety rule forbids it.
+    #[error("{0}")]
+    Refused(String),
+    /// The store cannot be opened or closed.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The certificate cannot be used or made.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// A file, a folder or a socket.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was being done, on what.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    pub(super) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing: format!("{doing} {}", path.display()), source }
+    }
+}
+
+impl Service {
+    /// Opens the store and binds the sockets: `listen` where it is not empty, else what the
+    /// configuration says.
+    ///
+    /// # Errors
+    /// Another process serves the store, or a file or socket cannot be had.
+    pub async fn open(config: &Config, listen: &[SocketAddr]) -> Result<Self, StartError> {
+        let tls = match &config.tls {
+            Some(tls) => Some(tls::server_config(&tls.certificate, &tls.key)?),
+            None => None,
+        };
+        let store = config.storage.clone();
+        let opening =
+            tokio::task::spawn_blocking(move || Filesystem::open(&store.folder, store.durability));
+        let opened = opening.await.map_err(|error| StartError::Io {
+            doing: "open the store".to_owned(),
+            source: error.into(),
+        })?;
+        let storage: Arc<dyn Storage> = Arc::new(opened?);
+        let key = files::token_key(&config.token_key)
+            .map_err(|error| StartError::io("use the token key", &config.token_key, error))?;
+        let listen = if listen.is_empty() { &config.listen } else { listen };
+        let listeners = match listen {
+            [] => serve::bind_any(config.port).await,
+            addresses => serve::bind(addresses).await,
+        };
+        let listeners = listeners.map_err(|source| StartError::Io {
+            doing: format!("open port {}", config.port),
+            source,
+        })?;
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        let access = Access {
+            users: config.users.clone(),
+            anonymous_pull: config.anonymous_pull(),
+            signer: Signer::new(key),
+        };
+        Ok(Self {
+            addresses: addresses.collect(),
+            server: Server {
+                listeners,
+                tls,
+                limits: Limits::default(),
+                drain: Duration::from_secs(60),
+                handler: Arc::new(Registry::new(Arc::clone(&storage), access, config.body_idle.0)),
+            },
+            storage,
+        })
+    }
+
+    /// Sets how long running requests may take to end after `stop`.
+    #[must_use]
+    pub fn draining(mut self, drain: Duration) -> Self {
+        self.server.drain = drain;
+        self
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until `stop` is done and requests have ended, then writes down what is under way.
+    ///
+    /// # Errors
+    /// Uploads under way could not be written down; what was acknowledged is safe all the same.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Drained, StartError> {
+        let drained = self.server.run(stop).await;
+        self.storage.suspend().await?;
+        Ok(drained)
+    }
+}

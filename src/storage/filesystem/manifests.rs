@@ -1,0 +1,156 @@
+use bytes::Bytes;
+
+use super::Inner;
+use super::files;
+use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::storage::{Error, NewManifest, StoredManifest, TagState};
+
+impl Inner {
+    /// The order is the promise: blobs are there, then the manifest, then its place among the
+    /// referrers, then the tags. A crash in between leaves nothing that points at nothing.
+    pub(super) fn manifest_put(
+        &self,
+        repository: &RepositoryName,
+        new: &NewManifest,
+    ) -> Result<(), Error> {
+        let _shared = self.changing();
+        self.demand_blobs(repository, &new.blobs)?;
+        let manifest = &new.manifest;
+        self.files.write(
+            &self.layout.manifest(repository, &manifest.digest),
+            &[manifest.media_type.as_bytes(), b"\n", &manifest.bytes],
+        )?;
+        if let Some((subject, descriptor)) = &new.referrer {
+            let path = self.layout.referrer(repository, subject, &manifest.digest);
+            self.files.write(&path, &[descriptor])?;
+        }
+        for tag in &new.tags {
+            self.files.write(
+                &self.layout.tag(repository, tag),
+                &[manifest.digest.as_str().as_bytes(), b"\n"],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn demand_blobs(&self, repository: &RepositoryName, blobs: &[Digest]) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        for digest in blobs {
+            match self.blob_size(repository, digest) {
+                Ok(_) => {}
+                // Content that went bad is missing: a client that is told so pushes it again.
+                Err(Error::BlobUnknown { .. } | Error::Damaged(_)) => missing.push(digest.clone()),
+                Err(error) => return Err(error),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::BlobsMissing { repository: repository.clone(), digests: missing })
+    }
+
+    pub(super) fn manifest_get(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<StoredManifest, Error> {
+        let path = self.layout.manifest(repository, digest);
+        let file = files::read(&path)?.ok_or_else(|| unknown(repository, digest))?;
+        let damaged = || Error::Damaged(format!("{}: not what was stored", path.display()));
+        let end = file.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
+        let mut file = Bytes::from(file);
+        let media_type = file.split_to(end);
+        let bytes = file.slice(1..);
+        if Digest::of(digest.algorithm(), &bytes) != *digest {
+            return Err(damaged());
+        }
+        Ok(StoredManifest {
+            digest: digest.clone(),
+            media_type: String::from_utf8(media_type.into()).map_err(|_| damaged())?,
+            bytes,
+        })
+    }
+
+    /// The other way round: what points at the manifest goes first.
+    pub(super) fn manifest_delete(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        let _alone = self.removing();
+        let path = self.layout.manifest(repository, digest);
+        if !path.is_file() {
+            return Err(unknown(repository, digest));
+        }
+        for tag in self.all_tags(repository)?.unwrap_or_default() {
+            match self.tag_get(repository, &tag) {
+                Ok(TagState { digest: held, .. }) if held == *digest => {
+                    self.files.remove(&self.layout.tag(repository, &tag))?;
+                }
+                _ => {}
+            }
+        }
+        if let Some(subject) = self.subject_of(repository, digest) {
+            let path = self.layout.referrer(repository, &subject, digest);
+            self.files.remove(&path)?;
+        }
+        self.files.remove(&path)?;
+        Ok(())
+    }
+
+    /// A damaged manifest has no subject we know: it can be removed all the same.
+    fn subject_of(&self, repository: &RepositoryName, digest: &Digest) -> Option<Digest> {
+        let stored = self.manifest_get(repository, digest).ok()?;
+        let manifest = Manifest::parse(stored.bytes, Some(&stored.media_type)).ok()?;
+        Some(manifest.subject()?.digest.clone())
+    }
+
+    /// An entry without its manifest (a crash while it was removed) is left out.
+    pub(super) fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<Bytes>, Error> {
+        let folder = self.layout.referrers(repository, subject);
+        let mut descriptors = Vec::new();
+        for name in files::names(&folder)?.unwrap_or_default() {
+            let Ok(digest) = name.replacen('-', ":", 1).parse::<Digest>() else {
+                continue;
+            };
+            if self.layout.manifest(repository, &digest).is_file() {
+                descriptors.extend(files::read(&folder.join(name))?.map(Bytes::from));
+            }
+        }
+        Ok(descriptors)
+    }
+
+    pub(super) fn tag_get(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<TagState, Error> {
+        let path = self.layout.tag(repository, tag);
+        let text = files::read(&path)?.ok_or_else(|| unknown(repository, tag))?;
+        let digest = String::from_utf8(text)
+            .ok()
+            .and_then(|text| text.trim_end().parse().ok())
+            .ok_or_else(|| Error::Damaged(format!("{}: not a digest", path.display())))?;
+        let modified = path
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .map_err(|e| files::failed("look at", &path, e))?;
+        Ok(TagState { digest, modified })
+    }
+
+    pub(super) fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
+        let _alone = self.removing();
+        if self.files.remove(&self.layout.tag(repository, tag))? {
+            return Ok(());
+        }
+        Err(unknown(repository, tag))
+    }
+}
+
+fn unknown(repository: &RepositoryName, reference: &impl ToString) -> Error {
+    Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() }
+}

@@ -1,0 +1,70 @@
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, StreamExt};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::storage::ByteStream;
+
+/// Large enough that a thread hop per read does not show, small enough for many readers at once.
+const CHUNK: u64 = 256 * 1024;
+
+/// A part of a file as a stream, one chunk read ahead. No thread is held while a slow reader makes up
+/// its mind.
+pub(super) struct Reader {
+    file: Arc<File>,
+    rest: Range<u64>,
+    ahead: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+impl Reader {
+    /// Reads the first chunk now (blocking), the others as the stream is polled.
+    pub(super) fn open(file: File, range: Range<u64>) -> io::Result<ByteStream> {
+        let mut reader = Self { file: Arc::new(file), rest: range, ahead: None };
+        let Some(chunk) = reader.next_chunk() else {
+            return Ok(stream::empty().boxed());
+        };
+        let first = read(&reader.file, chunk)?;
+        if reader.rest.is_empty() {
+            return Ok(stream::iter([Ok(first)]).boxed());
+        }
+        let rest = stream::unfold(reader, |mut reader| async {
+            let read = reader.ahead.take().or_else(|| reader.spawn_read())?;
+            reader.ahead = reader.spawn_read();
+            let bytes = match read.await {
+                Ok(bytes) => bytes,
+                Err(error) => Err(io::Error::other(error)),
+            };
+            if bytes.is_err() {
+                reader.rest = 0..0;
+                reader.ahead = None;
+            }
+            Some((bytes, reader))
+        });
+        Ok(stream::iter([Ok(first)]).chain(rest).boxed())
+    }
+
+    fn spawn_read(&mut self) -> Option<JoinHandle<io::Result<Bytes>>> {
+        let chunk = self.next_chunk()?;
+        let file = Arc::clone(&self.file);
+        Some(spawn_blocking(move || read(&file, chunk)))
+    }
+
+    fn next_chunk(&mut self) -> Option<Range<u64>> {
+        let start = self.rest.start;
+        let end = self.rest.end.min(start.saturating_add(CHUNK));
+        self.rest.start = end;
+        (start < end).then_some(start..end)
+    }
+}
+
+fn read(file: &File, chunk: Range<u64>) -> io::Result<Bytes> {
+    let length = usize::try_from(chunk.end - chunk.start).map_err(io::Error::other)?;
+    let mut buffer = BytesMut::zeroed(length);
+    file.read_exact_at(&mut buffer, chunk.start)?;
+    Ok(buffer.freeze())
+}

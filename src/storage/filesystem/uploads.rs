@@ -1,0 +1,266 @@
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
+
+use super::Inner;
+use super::files::{self, failed};
+use crate::oci::{Algorithm, Digest, Digester, RepositoryName};
+use crate::storage::{Error, UploadId, UploadState};
+
+/// An upload nobody has touched for so long is dropped.
+const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// The uploads under way, by name.
+#[derive(Default)]
+pub(super) struct Uploads(Mutex<HashMap<UploadId, Arc<Session>>>);
+
+/// One upload. Whoever holds `writer` may change it.
+pub(super) struct Session {
+    repository: RepositoryName,
+    offset: AtomicU64,
+    touched: Mutex<Instant>,
+    writer: Arc<tokio::sync::Mutex<UploadState>>,
+}
+
+/// The right to change an upload.
+pub(super) struct Writer {
+    session: Arc<Session>,
+    state: OwnedMutexGuard<UploadState>,
+    file: Option<File>,
+}
+
+impl Inner {
+    pub(super) fn upload_create(&self, repository: &RepositoryName) -> Result<UploadId, Error> {
+        let id = UploadId::random().map_err(|error| Error::Io {
+            doing: "name an upload".to_owned(),
+            source: io::Error::other(error),
+        })?;
+        self.uploads.insert(UploadState {
+            id: id.clone(),
+            repository: repository.clone(),
+            offset: 0,
+            digester: Digester::new(Algorithm::Sha256),
+        });
+        Ok(id)
+    }
+
+    /// Drops the uploads nobody goes on with.
+    pub(super) fn drop_forgotten_uploads(&self) {
+        for id in self.uploads.forgotten() {
+            self.uploads.remove(&id);
+            // What cannot be removed now is removed at the next start.
+            let _ = fs::remove_file(self.layout.upload(&id));
+        }
+    }
+
+    pub(super) fn upload_offset(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<u64, Error> {
+        let session = self.uploads.find(repository, id)?;
+        Ok(session.offset.load(Ordering::Acquire))
+    }
+
+    /// Takes an upload for writing; refuses while another does.
+    pub(super) fn writer(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<Writer, Error> {
+        let session = self.uploads.find(repository, id)?;
+        let state = Arc::clone(&session.writer)
+            .try_lock_owned()
+            .map_err(|_| Error::UploadBusy(id.clone()))?;
+        // It may have ended between the two steps.
+        self.uploads.find(repository, id)?;
+        session.touch();
+        Ok(Writer { session, state, file: None })
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer, parts: &[Bytes]) -> Result<(), Error> {
+        let path = self.layout.upload(&writer.state.id);
+        let file = match writer.file.take() {
+            Some(file) => file,
+            None => OpenOptions::new()
+                .write(true)
+                .read(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(|e| failed("open", &path, e))?,
+        };
+        for part in parts {
+            file.write_all_at(part, writer.state.offset).map_err(|e| failed("write", &path, e))?;
+            writer.state.offset += part.len() as u64;
+            writer.state.digester.update(part);
+        }
+        writer.file = Some(file);
+        let offset = writer.state.offset;
+        writer.session.offset.store(offset, Ordering::Release);
+        writer.session.touch();
+        Ok(())
+    }
+
+    pub(super) fn upload_finish(&self, mut writer: Writer, digest: &Digest) -> Result<u64, Error> {
+        self.write(&mut writer, &[])?;
+        let state = &writer.state;
+        let path = self.layout.upload(&state.id);
+        let Some(file) = writer.file.take() else {
+            return Err(Error::Damaged(format!("{}: not there", path.display())));
+        };
+        // A write that failed half way may have left bytes behind the offset.
+        file.set_len(state.offset).map_err(|e| failed("cut", &path, e))?;
+        let actual = match digest.algorithm() {
+            Algorithm::Sha256 => state.digester.clone().finish(),
+            algorithm => digest_of_file(&file, algorithm).map_err(|e| failed("read", &path, e))?,
+        };
+        if actual != *digest {
+            self.drop_upload(&writer)?;
+            return Err(Error::DigestMismatch { expected: digest.clone(), actual });
+        }
+        self.files.sync_data(&file, &path)?;
+        // With the same content there already, this puts whole bytes in the place of maybe damaged
+        // ones; who reads the old file goes on reading it.
+        let _shared = self.changing();
+        self.files.rename(&path, &self.layout.content(digest))?;
+        self.link(&state.repository, digest, state.offset)?;
+        self.uploads.remove(&state.id);
+        Ok(state.offset)
+    }
+
+    pub(super) fn drop_upload(&self, writer: &Writer) -> Result<(), Error> {
+        self.uploads.remove(&writer.state.id);
+        self.files.remove(&self.layout.upload(&writer.state.id))?;
+        Ok(())
+    }
+
+    /// Writes down each upload, once its writer is done.
+    pub(super) async fn suspend_uploads(&self) -> Result<(), Error> {
+        for session in self.uploads.all() {
+            let state = session.writer.lock().await;
+            let path = self.layout.upload(&state.id);
+            if let Ok(file) = File::open(&path) {
+                self.files.sync_data(&file, &path)?;
+            }
+            let text = serde_json::to_vec(&*state).map_err(|error| Error::Io {
+                doing: format!("write down upload {}", state.id),
+                source: error.into(),
+            })?;
+            self.files.write(&self.layout.upload_state(&state.id), &[&text])?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the uploads written down, and removes what others left.
+    pub(super) fn resume_uploads(&self) -> Result<(), Error> {
+        let folder = self.layout.uploads();
+        let names = files::names(&folder)?.unwrap_or_default();
+        for name in names.iter().filter(|name| name.ends_with(".json")) {
+            let path = folder.join(name);
+            let state = files::read(&path)?
+                .and_then(|text| serde_json::from_slice::<UploadState>(&text).ok());
+            if let Some(state) = state.filter(|state| self.has_bytes_of(state)) {
+                self.uploads.insert(state);
+            }
+            self.files.remove(&path)?;
+        }
+        for name in names.iter().filter(|name| !name.ends_with(".json")) {
+            if !self.uploads.contains(name) {
+                self.files.remove(&folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_bytes_of(&self, state: &UploadState) -> bool {
+        let length = self.layout.upload(&state.id).metadata().map_or(0, |file| file.len());
+        length >= state.offset
+    }
+}
+
+impl Uploads {
+    fn insert(&self, state: UploadState) {
+        let id = state.id.clone();
+        let session = Session {
+            repository: state.repository.clone(),
+            offset: AtomicU64::new(state.offset),
+            touched: Mutex::new(Instant::now()),
+            writer: Arc::new(tokio::sync::Mutex::new(state)),
+        };
+        self.locked().insert(id, Arc::new(session));
+    }
+
+    /// An upload is known only in its own repository.
+    fn find(&self, repository: &RepositoryName, id: &UploadId) -> Result<Arc<Session>, Error> {
+        self.locked()
+            .get(id)
+            .filter(|session| session.repository == *repository)
+            .cloned()
+            .ok_or_else(|| Error::UploadUnknown {
+                repository: repository.clone(),
+                id: id.to_string(),
+            })
+    }
+
+    fn forgotten(&self) -> Vec<UploadId> {
+        self.locked()
+            .iter()
+            .filter(|(_, session)| session.writer.try_lock().is_ok() && session.idle() > FORGOTTEN)
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        name.parse().is_ok_and(|id: UploadId| self.locked().contains_key(&id))
+    }
+
+    fn all(&self) -> Vec<Arc<Session>> {
+        self.locked().values().cloned().collect()
+    }
+
+    fn remove(&self, id: &UploadId) {
+        self.locked().remove(id);
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Arc<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    fn touch(&self) {
+        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn idle(&self) -> Duration {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+impl Writer {
+    pub(super) fn offset(&self) -> u64 {
+        self.state.offset
+    }
+}
+
+fn digest_of_file(mut file: &File, algorithm: Algorithm) -> io::Result<Digest> {
+    file.rewind()?;
+    let mut digester = Digester::new(algorithm);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(digester.finish());
+        }
+        digester.update(buffer.get(..count).unwrap_or_default());
+    }
+}

@@ -1,0 +1,341 @@
+//! Where images are kept, in the words of the distribution-spec: blobs, manifests, tags, uploads.
+//!
+//! [`Storage`] is what a driver does; [`Filesystem`] is the one on a local disk. A driver keeps
+//! bytes and says what it has: who may ask, and what an answer looks like on the wire, is the
+//! registry's. A blob is read only through a repository that links it. A driver shows nothing
+//! before it is whole, and forgets nothing it has acknowledged (to the degree of [`Durability`]).
+//! `suite` holds the tests every driver has to pass.
+
+mod filesystem;
+#[cfg(test)]
+mod suite;
+mod upload;
+
+use std::io;
+use std::ops::Range;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+pub use self::filesystem::Filesystem;
+pub use self::upload::{UploadId, UploadState};
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// Bytes as they come or go. An error is the end.
+pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The death of the process, not a loss of power.
+    #[default]
+    Process,
+    /// A loss of power too: data and directories are synced before the answer.
+    Commit,
+}
+
+/// Which bytes of a blob; positions count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All.
+    Whole,
+    /// From this position to the end.
+    From(u64),
+    /// From the first to the last position, both included; a last one behind the end is the end.
+    Between(u64, u64),
+    /// This many bytes at the end, or all if there are fewer.
+    Last(u64),
+}
+
+/// An open blob, or a part of one.
+pub struct Blob {
+    /// Size of the whole blob in bytes.
+    pub size: u64,
+    /// The part that `bytes` gives.
+    pub range: Range<u64>,
+    /// The bytes of `range`.
+    pub bytes: ByteStream,
+}
+
+/// A manifest with its exact bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// The digest it is stored under.
+    pub digest: Digest,
+    /// The media type it was pushed with.
+    pub media_type: String,
+    /// The bytes as pushed.
+    pub bytes: Bytes,
+}
+
+/// A manifest to store, and what the store has to know about it.
+#[derive(Debug, Clone)]
+pub struct NewManifest {
+    /// Its digest, type and bytes.
+    pub manifest: StoredManifest,
+    /// Blobs that must be linked in the repository already.
+    pub blobs: Vec<Digest>,
+    /// The manifest it is attached to, and the descriptor (JSON) to list there.
+    pub referrer: Option<(Digest, Bytes)>,
+    /// Tags to set once everything else is in place.
+    pub tags: Vec<Tag>,
+}
+
+/// What a tag points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagState {
+    /// The manifest.
+    pub digest: Digest,
+    /// When the tag was last written.
+    pub modified: SystemTime,
+}
+
+/// A part of a sorted list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// Whether there are more behind the last one.
+    pub more: bool,
+}
+
+/// Where a list starts and how long it may get.
+#[derive(Debug, Clone, Default)]
+pub struct Paging {
+    /// Only entries behind this text, which need not be an entry.
+    pub after: Option<String>,
+    /// At most so many entries.
+    pub limit: Option<usize>,
+}
+
+/// A store of images. All names are canonical.
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// The size of a blob in bytes.
+    async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error>;
+
+    /// Opens a blob, or a part of it.
+    async fn blob_open(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        part: Part,
+    ) -> Result<Blob, Error>;
+
+    /// Makes a blob of `from` readable through `to` (a mount).
+    async fn blob_link(
+        &self,
+        from: &RepositoryName,
+        to: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), Error>;
+
+    /// The repositories through which a blob is readable.
+    async fn blob_repositories(&self, digest: &Digest) -> Result<Vec<RepositoryName>, Error>;
+
+    /// Makes a blob unreadable through a repository.
+    async fn blob_unlink(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error>;
+
+    /// Stores a manifest whose blobs are there, lists it with its subject, then sets its tags.
+    async fn manifest_put(
+        &self,
+        repository: &RepositoryName,
+        manifest: NewManifest,
+    ) -> Result<(), Error>;
+
+    /// A manifest by digest.
+    async fn manifest_get(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<StoredManifest, Error>;
+
+    /// Removes a manifest, the tags on it and its entry in its subject's referrers.
+    async fn manifest_delete(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), Error>;
+
+    /// The descriptors (JSON) of the manifests attached to `subject`, by digest. An unknown
+    /// subject has none.
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<Bytes>, Error>;
+
+    /// What a tag points at.
+    async fn tag_get(&self, repository: &RepositoryName, tag: &Tag) -> Result<TagState, Error>;
+
+    /// Removes a tag and nothing else.
+    async fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error>;
+
+    /// The tags of a repository in byte order.
+    async fn tags(&self, repository: &RepositoryName, paging: Paging) -> Result<Page<Tag>, Error>;
+
+    /// The repositories that hold manifests, in byte order.
+    async fn repositories(&self, paging: Paging) -> Result<Page<RepositoryName>, Error>;
+
+    /// Starts an upload into a repository.
+    async fn upload_create(&self, repository: &RepositoryName) -> Result<UploadId, Error>;
+
+    /// How many bytes of an upload are there.
+    async fn upload_offset(&self, repository: &RepositoryName, id: &UploadId)
+    -> Result<u64, Error>;
+
+    /// Appends to an upload; `start` is where the bytes belong, where the writer said so. When the
+    /// stream breaks, what came before stays and the upload goes on from there. Returns how many bytes
+    /// are there now.
+    async fn upload_append(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+        start: Option<u64>,
+        bytes: ByteStream,
+    ) -> Result<u64, Error>;
+
+    /// Ends an upload: it becomes a blob of the repository if it has this digest, and is gone if not.
+    /// Returns the size in bytes.
+    async fn upload_finish(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+        digest: &Digest,
+    ) -> Result<u64, Error>;
+
+    /// Drops an upload.
+    async fn upload_cancel(&self, repository: &RepositoryName, id: &UploadId) -> Result<(), Error>;
+
+    /// Writes down the uploads that are under way, so that the next process can go on with them.
+    async fn suspend(&self) -> Result<(), Error>;
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The repository holds nothing.
+    #[error("repository {0} is not known")]
+    RepositoryUnknown(RepositoryName),
+    /// The repository does not link such a blob.
+    #[error("blob {digest} is not in repository {repository}")]
+    BlobUnknown {
+        /// Where it was looked for.
+        repository: RepositoryName,
+        /// What was looked for.
+        digest: Digest,
+    },
+    /// A manifest needs blobs the repository does not have.
+    #[error("the manifest needs blobs that repository {repository} does not have")]
+    BlobsMissing {
+        /// Where they were looked for.
+        repository: RepositoryName,
+        /// All that are missing.
+        digests: Vec<Digest>,
+    },
+    /// No such manifest or tag.
+    #[error("manifest {reference} is not in repository {repository}")]
+    ManifestUnknown {
+        /// Where it was looked for.
+        repository: RepositoryName,
+        /// The tag or digest.
+        reference: String,
+    },
+    /// No such upload in this repository.
+    #[error("upload {id} is not under way in repository {repository}")]
+    UploadUnknown {
+        /// Where it was looked for.
+        repository: RepositoryName,
+        /// Which.
+        id: String,
+    },
+    /// Another writer is at this upload.
+    #[error("another request is writing to upload {0}")]
+    UploadBusy(UploadId),
+    /// The bytes do not follow those already there.
+    #[error("the upload is at byte {offset}, the chunk starts at byte {start}")]
+    UploadOffset {
+        /// How many bytes are there.
+        offset: u64,
+        /// Where the chunk says it starts.
+        start: u64,
+    },
+    /// The content is not what its digest says.
+    #[error("the content has digest {actual}, not {expected}")]
+    DigestMismatch {
+        /// What was announced.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// The part asked for is outside the blob.
+    #[error("the range is outside the {size} bytes of the blob")]
+    RangeOutside {
+        /// Size of the blob in bytes.
+        size: u64,
+    },
+    /// The bytes to store stopped coming.
+    #[error("the upload broke off: {0}")]
+    BrokenOff(#[source] io::Error),
+    /// The store's own files are not as they should be.
+    #[error("damaged store: {0}")]
+    Damaged(String),
+    /// Another process serves this store.
+    #[error("{0} is in use by another process")]
+    InUse(String),
+    /// Another program, most likely a newer one, wrote this store.
+    #[error("{folder} has store format {found}; this program knows format {known}")]
+    UnknownFormat {
+        /// Where.
+        folder: String,
+        /// What the store says.
+        found: String,
+        /// The newest this program knows.
+        known: u32,
+    },
+    /// The disk or the system refused.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was being done, on what.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Part {
+    /// The bytes meant in a blob of `size` bytes.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn resolve(self, size: u64) -> Result<Range<u64>, Error> {
+        let range = match self {
+            Self::Whole => return Ok(0..size),
+            Self::From(first) => first..size,
+            Self::Between(first, last) => first..last.saturating_add(1).min(size),
+            Self::Last(count) => size.saturating_sub(count)..size,
+        };
+        if range.is_empty() {
+            return Err(Error::RangeOutside { size });
+        }
+        Ok(range)
+    }
+}
+
+impl<T: AsRef<str>> Page<T> {
+    /// Cuts the page out of all entries, which are sorted.
+    pub(crate) fn cut(all: impl IntoIterator<Item = T>, paging: &Paging) -> Self {
+        let after = paging.after.as_deref();
+        let mut rest =
+            all.into_iter().filter(|entry| after.is_none_or(|after| entry.as_ref() > after));
+        let entries: Vec<T> = match paging.limit {
+            Some(limit) => rest.by_ref().take(limit).collect(),
+            None => rest.by_ref().collect(),
+        };
+        Self { entries, more: rest.next().is_some() }
+    }
+}
