@@ -12,6 +12,7 @@ mod plan;
 mod progress;
 mod resolve;
 mod run;
+mod source;
 
 use serde::{Serialize, Serializer};
 

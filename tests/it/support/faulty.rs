@@ -120,10 +120,11 @@ impl Faulty {
                     tokio::spawn(async move {
                         match tls {
                             None => serve(connection, serving).await,
-                            Some(tls) => match tls.accept(connection).await {
-                                Ok(connection) => serve(connection, serving).await,
-                                Err(_) => {}
-                            },
+                            Some(tls) => {
+                                if let Ok(connection) = tls.accept(connection).await {
+                                    serve(connection, serving).await;
+                                }
+                            }
                         }
                     });
                 }
