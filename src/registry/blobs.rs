@@ -97,10 +97,7 @@ pub(super) fn etag(digest: &Digest) -> String {
 /// of another version (RFC 9110, 13.1.5 and 14.2).
 fn requested_part(call: &Call, digest: &Digest) -> Part {
     let of_this = call.header(header::IF_RANGE).is_none_or(|version| version == etag(digest));
-    call.header(header::RANGE)
-        .filter(|_| of_this)
-        .and_then(|range| parse_range(range))
-        .unwrap_or(Part::Whole)
+    call.header(header::RANGE).filter(|_| of_this).and_then(parse_range).unwrap_or(Part::Whole)
 }
 
 fn parse_range(range: &str) -> Option<Part> {

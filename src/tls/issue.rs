@@ -172,9 +172,7 @@ impl FromStr for Subject {
             name: value.chars().take(80).flat_map(char::escape_debug).collect(),
         })?;
         let host = registry.host();
-        Ok(host
-            .parse()
-            .map_or_else(|_| Self::Name(host.to_owned()), |address| Self::Address(address)))
+        Ok(host.parse().map_or_else(|_| Self::Name(host.to_owned()), Self::Address))
     }
 }
 

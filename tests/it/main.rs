@@ -1,0 +1,11 @@
+//! Tests of the whole: real servers on 127.0.0.1, real programs, one module a topic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
+mod registry_access;
+mod registry_crash;
+mod registry_init;
+mod registry_limits;
+mod registry_pull;
+mod registry_push;
+mod registry_skopeo;
+mod support;

@@ -1,0 +1,5 @@
+//! What several topics need: running programs, images, servers.
+
+pub mod http;
+pub mod process;
+pub mod registry;
