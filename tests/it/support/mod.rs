@@ -2,7 +2,10 @@
 
 pub mod distribution;
 pub mod faulty;
+pub mod http;
 pub mod images;
 pub mod memory;
+pub mod process;
 pub mod programs;
+pub mod registry;
 pub mod sample;
