@@ -58,8 +58,7 @@ impl Drop for Served {
 
 /// The program, deaf to the configuration of whoever runs the tests.
 pub fn registry(arguments: &[&str]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("buildset-registry"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).stdin(Stdio::null());
+    let mut command = super::programs::program("buildset-registry");
     command.args(arguments);
     command
 }
