@@ -27,6 +27,7 @@ fn reference(registry: &Registry, image: &str) -> ImageReference {
 
 fn item(from: &Faulty, image: &str, to: &Faulty, target: &str) -> Item {
     Item {
+        name: format!("{image} as {target}"),
         from: reference(&from.registry(), image),
         to: reference(&to.registry(), target),
         expect: None,
@@ -427,6 +428,7 @@ mod content {
             [(source.registry(), first.registry()), (first.registry(), second.registry())]
         {
             let item = Item {
+                name: "image".to_owned(),
                 from: reference(&from, "org/a:t"),
                 to: reference(&to, "org/a:t"),
                 expect: Some(index.root.digest().clone()),
