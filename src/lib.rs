@@ -4,16 +4,23 @@
 //! (`tests/it/house.rs` checks it):
 //!
 //! ```text
-//! bin → cli → {promote, upload} → copy → client → http → {auth, tls} → oci
+//! bin → cli → {sync, upload, promote} → copy → client → http → {auth, tls} → oci
 //!             registry → {storage, auth, tls, serve}
 //! leaves: zuul, hostconfig
 //! ```
 
 pub mod auth;
 pub mod cli;
+pub mod client;
+pub mod copy;
+pub mod hostconfig;
+pub mod http;
 pub mod oci;
+pub mod promote;
 pub mod registry;
 pub mod serve;
 pub mod storage;
+pub mod sync;
 pub mod tls;
+pub mod upload;
 pub mod zuul;

@@ -1,11 +1,21 @@
 //! Options that several programs take.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 
+use super::exit::Failure;
 use super::log::LogFormat;
 use super::output::Format;
+use crate::auth::{CredentialStore, Credentials, Secret};
+use crate::client::Client;
+use crate::copy;
+use crate::http::{Http, Settings};
+use crate::oci::Registry;
+use crate::tls::Trust;
+use crate::zuul::{Connection, RegistryCredentials, TemporaryPrefix, Word};
 
 /// Options of every program.
 #[derive(Debug, Clone, Args)]
@@ -50,17 +60,133 @@ pub struct Network {
 
     /// Trust the certificates in PEM for this registry, beside the system's
     #[arg(long, value_name = "HOST[:PORT]=PEM")]
-    pub ca_file: Vec<String>,
+    pub ca_file: Vec<CaFile>,
 
     /// Speak HTTP without TLS to this registry
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub plain_http: Vec<String>,
+    pub plain_http: Vec<Registry>,
 
     /// Read no HOME, auth.json, certs.d, credential helper or proxy variable: only files named here
     #[arg(long)]
     pub no_ambient_config: bool,
 
     /// How many blobs move at once
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub parallel: usize,
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub parallel: NonZeroUsize,
+}
+
+impl Network {
+    /// A client that knows the logins and certificates named here and in `connections`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood.
+    pub fn client(&self, connections: &[Connection]) -> Result<Client, Failure> {
+        let settings = Settings {
+            trust: self.trust(connections)?,
+            plain_http: self.plain_http.clone(),
+            use_proxy_env: !self.no_ambient_config,
+            ..Settings::default()
+        };
+        let http = Http::new(settings)?;
+        Ok(Client::new(http, self.logins(connections)?))
+    }
+
+    /// The `--credentials` mapping, where one was given.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood.
+    pub fn registry_credentials(&self) -> Result<Option<RegistryCredentials>, Failure> {
+        Ok(self.credentials.as_deref().map(RegistryCredentials::read).transpose()?)
+    }
+
+    /// How blobs are moved.
+    #[must_use]
+    pub fn copying(&self) -> copy::Options {
+        copy::Options { parallel: self.parallel.into(), dry_run: false, platforms: Vec::new() }
+    }
+
+    fn trust(&self, connections: &[Connection]) -> Result<Trust, Failure> {
+        let mut trust = Trust::system();
+        if !self.no_ambient_config {
+            trust = trust.with_certs_d();
+        }
+        for CaFile { registry, pem } in &self.ca_file {
+            let text = std::fs::read(pem).map_err(|error| {
+                Failure::input(format!("cannot read {}: {error}", pem.display()))
+            })?;
+            trust.add(registry, &text)?;
+        }
+        for connection in connections {
+            if let Some(pem) = connection.certificate() {
+                trust.add(&connection.registry()?, pem.as_bytes())?;
+            }
+        }
+        Ok(trust)
+    }
+
+    fn logins(&self, connections: &[Connection]) -> Result<CredentialStore, Failure> {
+        let mut logins = match (&self.authfile, self.no_ambient_config) {
+            (Some(file), _) => CredentialStore::read_authfile(file)?,
+            (None, true) => CredentialStore::empty(),
+            (None, false) => CredentialStore::ambient()?,
+        };
+        if let Some(credentials) = self.registry_credentials()? {
+            for (registry, login) in credentials.iter() {
+                logins.add(&registry, None, credentials_of(&login.username, &login.password));
+            }
+        }
+        for connection in connections {
+            let login = credentials_of(&connection.username, &connection.password);
+            logins.add(&connection.registry()?, None, login);
+        }
+        Ok(logins)
+    }
+}
+
+fn credentials_of(username: &str, password: &str) -> Credentials {
+    Credentials { username: username.to_owned(), password: Secret::new(password) }
+}
+
+/// The value of `--ca-file`.
+#[derive(Debug, Clone)]
+pub struct CaFile {
+    registry: Registry,
+    pem: PathBuf,
+}
+
+impl FromStr for CaFile {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Self, String> {
+        let (registry, pem) = value.split_once('=').ok_or("expected HOST[:PORT]=PEM")?;
+        let registry = registry.parse().map_err(|error: crate::oci::Error| error.to_string())?;
+        Ok(Self { registry, pem: pem.into() })
+    }
+}
+
+/// The Zuul item a temporary tag is named after.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Item {
+    /// zuul.change: temporary tags are change_<N>_<tag>
+    #[arg(long, value_name = "N")]
+    change: Option<Word>,
+
+    /// zuul.pipeline, for items without a change: temporary tags are <NAME>_<tag>
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<Word>,
+}
+
+impl Item {
+    /// The prefix of its temporary tags.
+    ///
+    /// # Errors
+    /// Neither option was given; clap demands one.
+    pub fn prefix(&self) -> Result<TemporaryPrefix, Failure> {
+        match (&self.change, &self.pipeline) {
+            (Some(number), _) => Ok(TemporaryPrefix::Change(number.clone())),
+            (None, Some(name)) => Ok(TemporaryPrefix::Pipeline(name.clone())),
+            (None, None) => Err(Failure::input("give --change or --pipeline")),
+        }
+    }
 }

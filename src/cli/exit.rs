@@ -4,54 +4,53 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::zuul;
+use crate::registry::StartError;
+use crate::{auth, client, copy, hostconfig, http, promote, storage, sync, tls, upload, zuul};
 
 /// Why a program did not do its work.
 #[derive(Debug, Serialize)]
 pub struct Failure {
-    /// What kind of thing went wrong; also decides the exit code.
-    pub kind: Kind,
+    #[serde(skip)]
+    exit: Exit,
+    /// One word for what went wrong; `docs/json.md` lists them.
+    pub kind: &'static str,
     /// What was being done, what happened, what to do next.
     pub message: String,
     /// The image, file or host it happened to.
     pub item: Option<String>,
 }
 
-/// Kinds of failure, as the JSON document names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Wrong arguments or unreadable input files (exit 2).
-    Input,
-    /// A safety rule forbids it (exit 3).
-    Refused,
-    /// The other side does not know or does not trust us (exit 1).
-    Unauthorized,
-    /// Something that should be there is not (exit 1).
-    NotFound,
-    /// The other side could not be reached, or broke off (exit 1).
-    Network,
-    /// The other side answered with an error, or with something that cannot be right (exit 1).
-    Registry,
-    /// A local file, folder or process (exit 1).
-    Io,
+/// How a program ends that did not do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Network, I/O, or the other side.
+    Failed = 1,
+    /// Wrong arguments or unreadable input files.
+    Input = 2,
+    /// A safety rule forbids it.
+    Refused = 3,
 }
 
 impl Failure {
-    /// A failure of `kind` with its message.
-    pub fn new(kind: Kind, message: impl ToString) -> Self {
-        Self { kind, message: message.to_string(), item: None }
+    /// Something failed on the way; `kind` is one word for it.
+    pub fn failed(kind: &'static str, message: impl ToString) -> Self {
+        Self { exit: Exit::Failed, kind, message: message.to_string(), item: None }
     }
 
     /// Wrong arguments or input.
     pub fn input(message: impl ToString) -> Self {
-        Self::new(Kind::Input, message)
+        Self { exit: Exit::Input, ..Self::failed("input", message) }
+    }
+
+    /// A safety rule said no.
+    pub fn refused(message: impl ToString) -> Self {
+        Self { exit: Exit::Refused, ..Self::failed("refused", message) }
     }
 
     /// Something local did not work.
     #[must_use]
     pub fn io(doing: &str, error: &std::io::Error) -> Self {
-        Self::new(Kind::Io, format!("cannot {doing}: {error}"))
+        Self::failed("io", format!("cannot {doing}: {error}"))
     }
 
     /// Names the item it happened to.
@@ -61,14 +60,16 @@ impl Failure {
         self
     }
 
+    /// Whether the arguments or input files were wrong: then there is no document.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        self.exit == Exit::Input
+    }
+
     /// 1 failed, 2 wrong arguments or input, 3 refused by a safety rule.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self.kind {
-            Kind::Input => 2,
-            Kind::Refused => 3,
-            Kind::Unauthorized | Kind::NotFound | Kind::Network | Kind::Registry | Kind::Io => 1,
-        })
+        ExitCode::from(self.exit as u8)
     }
 }
 
@@ -81,5 +82,132 @@ impl From<zuul::Error> for Failure {
             zuul::Error::Value { item, .. } => item.clone(),
         };
         Self::input(error).on(item)
+    }
+}
+
+impl From<auth::Error> for Failure {
+    fn from(error: auth::Error) -> Self {
+        Self::input(error)
+    }
+}
+
+impl From<tls::Error> for Failure {
+    fn from(error: tls::Error) -> Self {
+        Self::input(error)
+    }
+}
+
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Self {
+        match error {
+            http::Error::Setup(_) | http::Error::Trust(_) => Self::input(error),
+            _ => Self::failed(error.kind(), error),
+        }
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        Self::failed(error.kind(), error)
+    }
+}
+
+impl From<copy::Error> for Failure {
+    fn from(error: copy::Error) -> Self {
+        let item = error.item().to_owned();
+        let failure = if error.is_refusal() {
+            Self::refused(error)
+        } else {
+            Self::failed(error.kind(), error)
+        };
+        failure.on(item)
+    }
+}
+
+impl From<sync::Error> for Failure {
+    fn from(error: sync::Error) -> Self {
+        match error {
+            sync::Error::Input(error) => error.into(),
+            sync::Error::Name(error) => Self::input(error),
+            sync::Error::Client(error) => error.into(),
+            sync::Error::Copy(error) => error.into(),
+            sync::Error::Refused { ref name, .. } => {
+                let name = name.clone();
+                Self::refused(error).on(name)
+            }
+        }
+    }
+}
+
+impl From<upload::Error> for Failure {
+    fn from(error: upload::Error) -> Self {
+        match error {
+            upload::Error::Input(error) => error.into(),
+            upload::Error::UnknownSource(ref repository) => {
+                let repository = repository.clone();
+                Self::input(error).on(repository)
+            }
+            upload::Error::Copy(error) => error.into(),
+        }
+    }
+}
+
+impl From<promote::Error> for Failure {
+    fn from(error: promote::Error) -> Self {
+        match error {
+            promote::Error::Refused(_) => Self::refused(error),
+            promote::Error::Client(error) => error.into(),
+            promote::Error::Broken { ref item, .. } => {
+                let item = item.clone();
+                Self::failed("undone", error).on(item)
+            }
+        }
+    }
+}
+
+impl From<hostconfig::Error> for Failure {
+    fn from(error: hostconfig::Error) -> Self {
+        use hostconfig::Error;
+        let item = match &error {
+            Error::Host(item)
+            | Error::Username(item)
+            | Error::Namespace(item)
+            | Error::Target(item)
+            | Error::NoUser { name: item, .. } => item.clone(),
+            Error::Parse { path, .. } | Error::Io { path, .. } | Error::Symlink(path) => {
+                path.display().to_string()
+            }
+            Error::TrustTool { program, .. } => (*program).to_owned(),
+        };
+        let failure = match error {
+            Error::Symlink(_) => Self::refused(error),
+            Error::Io { .. } | Error::TrustTool { .. } => Self::failed("io", error),
+            _ => Self::input(error),
+        };
+        failure.on(item)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        use storage::Error::{InUse, UnknownFormat};
+        let item = match &error {
+            StartError::Config { file, .. } => Some(file.clone()),
+            StartError::Storage(InUse(folder)) => Some(folder.clone()),
+            _ => None,
+        };
+        let failure = match error {
+            StartError::Config { .. }
+            | StartError::Argument(_)
+            | StartError::Tls(tls::Error::Name { .. }) => Self::input(error),
+            StartError::Refused(_) | StartError::Storage(InUse(_) | UnknownFormat { .. }) => {
+                Self::refused(error)
+            }
+            _ => Self::failed("io", error),
+        };
+        match item {
+            Some(item) => failure.on(item),
+            None => failure,
+        }
     }
 }

@@ -7,8 +7,12 @@
 pub mod args;
 pub mod buildset_registry;
 pub mod exit;
+pub mod intermediate_registry_sync;
 pub mod log;
 pub mod output;
+mod progress;
+pub mod promote_retag;
+pub mod upload_with_temp_tag;
 
 use std::future::Future;
 use std::process::ExitCode;

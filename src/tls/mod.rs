@@ -1,18 +1,31 @@
-//! Certificates: whom the registry's own come from, and what it shows to clients.
+//! Certificates, on both sides (RFC 5280).
 //!
-//! `issue` makes an authority and certificates, `server` reads a certificate for serving. The
-//! handshakes themselves are made by `serve` and `http`. RFC 5280.
+//! The client's: `trust` says who is believed when a registry shows its certificate, `explain` turns
+//! a refusal into words. The server's: `issue` makes an authority and certificates, `server` reads
+//! them for serving. The handshakes themselves are made by `http` and `serve`.
 
+mod explain;
 mod issue;
 mod server;
+mod trust;
 
+pub use self::explain::explain;
 pub use self::issue::{Authority, Issued, Subject};
 pub use self::server::server_config;
+pub use self::trust::{Extra, Trust};
 
 /// What is wrong with a certificate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// PEM text that holds no certificate or a broken one.
+    #[error("the certificates for {registry} cannot be used: {reason}")]
+    Pem {
+        /// Whose certificates they were to be.
+        registry: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A name no certificate can be made for.
     #[error("`{name}` is neither a DNS name nor an IP address")]
     Name {

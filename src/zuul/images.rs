@@ -56,7 +56,8 @@ impl ImageList {
                 ));
             }
         };
-        let images = entries.into_iter().map(ZuulImage::try_from).collect::<Result<Vec<_>, _>>()?;
+        let images = entries.into_iter().map(|entry| ZuulImage::new(entry, document.file()));
+        let images = images.collect::<Result<Vec<_>, _>>()?;
         let mut seen = std::collections::BTreeSet::new();
         for (image, tag) in
             images.iter().flat_map(|image| image.tags.iter().map(move |t| (image, t)))
@@ -83,6 +84,29 @@ impl ImageList {
 }
 
 impl ZuulImage {
+    /// Checks what the grammar of YAML cannot say; `file` is for messages.
+    fn new(entry: Entry, file: &str) -> Result<Self, Error> {
+        let place = entry.repository.referenced;
+        let repository = entry.repository.value;
+        let wrong = |reason: &dyn std::fmt::Display| {
+            let item = format!("{file}: line {} column {}", place.line(), place.column());
+            Error::value(item, format!("{repository}: {reason}"))
+        };
+        let first = entry.tags.first().cloned().ok_or_else(|| wrong(&"`tags` is an empty list"))?;
+        let reference =
+            ImageReference::with_tag(&repository, first).map_err(|error| wrong(&error))?;
+        path_below_registry(&repository).map_err(|error| wrong(&error))?;
+        if let Some(tag) = entry.digests.keys().find(|tag| !entry.tags.contains(tag)) {
+            return Err(wrong(&format!("`digests` names `{tag}`, `tags` does not")));
+        }
+        Ok(Self {
+            registry: entry.registry.unwrap_or_else(|| reference.registry.to_string()),
+            repository,
+            tags: entry.tags,
+            digests: entry.digests,
+        })
+    }
+
     /// The final image of `tag`, in its own registry.
     ///
     /// # Errors
@@ -188,33 +212,6 @@ struct Entry {
 
 fn latest() -> Vec<Tag> {
     "latest".parse().into_iter().collect()
-}
-
-impl TryFrom<Entry> for ZuulImage {
-    type Error = Error;
-
-    fn try_from(entry: Entry) -> Result<Self, Error> {
-        let place = entry.repository.referenced;
-        let repository = entry.repository.value;
-        let item = || format!("line {} column {}: {repository}", place.line(), place.column());
-        if entry.tags.is_empty() {
-            return Err(Error::value(item(), "`tags` is an empty list"));
-        }
-        let tag = entry.tags.first().cloned();
-        let reference = tag.map(|tag| ImageReference::with_tag(&repository, tag)).transpose();
-        let reference = reference.map_err(|error| Error::value(item(), error))?;
-        path_below_registry(&repository).map_err(|error| Error::value(item(), error))?;
-        if let Some(tag) = entry.digests.keys().find(|tag| !entry.tags.contains(tag)) {
-            return Err(Error::value(item(), format!("`digests` names `{tag}`, `tags` does not")));
-        }
-        let named = reference.map(|reference| reference.registry.to_string()).unwrap_or_default();
-        Ok(Self {
-            registry: entry.registry.unwrap_or(named),
-            repository,
-            tags: entry.tags,
-            digests: entry.digests,
-        })
-    }
 }
 
 #[cfg(test)]

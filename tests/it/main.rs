@@ -1,6 +1,12 @@
 //! Tests of the whole: real servers on 127.0.0.1, real programs, one module a topic.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(unreachable_pub, reason = "a test binary has no users outside")]
 
+mod bad_input;
+mod client;
+mod copy;
+mod house;
+mod pipeline;
 mod registry_access;
 mod registry_crash;
 mod registry_init;

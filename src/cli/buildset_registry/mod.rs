@@ -1,5 +1,6 @@
 //! The program `buildset-registry`: an OCI registry for one buildset, or for a site.
 
+mod configure_client;
 mod init;
 mod serve;
 
@@ -8,9 +9,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::args::Common;
-use super::exit::{Failure, Kind};
-use crate::registry::StartError;
-use crate::storage;
 
 /// A registry for container images and other OCI artifacts, made for Zuul's buildsets
 #[derive(Debug, Parser)]
@@ -26,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Make certificate authority, certificate, password and configuration; print the connection
     Init(init::Arguments),
+    /// Point the container tools of this host at a registry, or take that back
+    ConfigureClient(configure_client::Arguments),
     /// Serve until SIGTERM; print addresses and process id as one line of JSON once it answers
     Serve(serve::Arguments),
 }
@@ -43,6 +43,10 @@ Examples:
   Serve on a free port of the loopback interface:
     buildset-registry serve --root ~/registry --listen 127.0.0.1:0
 
+  Let podman, buildah, skopeo and docker of this host use it, and undo that:
+    buildset-registry configure-client --connection connection.json
+    buildset-registry configure-client --undo
+
 Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 refused (already being served).";
 
 /// Runs the program.
@@ -51,30 +55,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Init(init) => super::run(&arguments.common, init.run()),
-        Command::Serve(serve) => serve.run(&arguments.common),
-    }
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        let kind = match &error {
-            StartError::Config { .. } | StartError::Argument(_) => Kind::Input,
-            StartError::Tls(crate::tls::Error::Name { .. }) => Kind::Input,
-            StartError::Refused(_) => Kind::Refused,
-            StartError::Storage(
-                storage::Error::InUse(_) | storage::Error::UnknownFormat { .. },
-            ) => Kind::Refused,
-            _ => Kind::Io,
-        };
-        let item = match &error {
-            StartError::Config { file, .. } => Some(file.clone()),
-            StartError::Storage(storage::Error::InUse(folder)) => Some(folder.clone()),
-            _ => None,
-        };
-        let failure = Self::new(kind, error);
-        match item {
-            Some(item) => failure.on(item),
-            None => failure,
+        Command::ConfigureClient(configure) => {
+            super::run(&arguments.common, async { configure.run() })
         }
+        Command::Serve(serve) => serve.run(&arguments.common),
     }
 }

@@ -1,0 +1,99 @@
+//! `buildset-registry configure-client`: points a host's container tools at a registry.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::exit::Failure;
+use crate::cli::output::{Report, table};
+use crate::hostconfig::{self, Namespace, Options, Target};
+use crate::zuul::Connection;
+
+/// Point the container tools of this host at a buildset registry, or take that back
+///
+/// Existing configuration is kept: comments stay, a site's own mirrors come after ours, and a file that
+/// cannot be read is left alone. A second run changes nothing.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The registry
+    #[arg(long, value_name = "CONNECTION", required_unless_present = "undo")]
+    connection: Option<PathBuf>,
+
+    /// Ask the registry first for images of NAME, then URL [default: docker.io, quay.io, gcr.io,
+    /// registry.k8s.io]
+    #[arg(long, value_name = "NAME=URL")]
+    namespace: Vec<Namespace>,
+
+    /// Try this registry for names without one [default: docker.io]
+    #[arg(long, value_name = "REGISTRY")]
+    unqualified: Vec<String>,
+
+    /// Give this user the login for pushes [default: who runs this]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+
+    /// Change the files below DIR instead of this host's
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    sysroot: PathBuf,
+
+    /// Configure these: podman (with buildah, skopeo, cri-o), docker
+    #[arg(
+        long = "for",
+        value_name = "TOOL",
+        value_delimiter = ',',
+        default_value = "podman,docker"
+    )]
+    targets: Vec<Target>,
+
+    /// Put back what was there before the first run
+    #[arg(long, conflicts_with_all = ["connection", "namespace", "unqualified", "user"])]
+    undo: bool,
+}
+
+impl Arguments {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written; then nothing, or what is named, was changed.
+    pub(super) fn run(self) -> Result<hostconfig::Report, Failure> {
+        let Some(file) = &self.connection else {
+            return Ok(hostconfig::undo(&self.sysroot)?);
+        };
+        let connection = Connection::read(file)?;
+        Ok(hostconfig::configure(&Options {
+            connection: hostconfig::Connection {
+                cert: connection.certificate().map(str::to_owned),
+                host: connection.host,
+                port: connection.port,
+                username: connection.username,
+                password: connection.password,
+            },
+            namespaces: or_default(self.namespace, Namespace::defaults),
+            unqualified: or_default(self.unqualified, || vec!["docker.io".to_owned()]),
+            user: self.user,
+            sysroot: self.sysroot,
+            targets: self.targets,
+        })?)
+    }
+}
+
+fn or_default<T>(given: Vec<T>, default: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    if given.is_empty() { default() } else { given }
+}
+
+impl Report for hostconfig::Report {
+    fn text(&self) -> String {
+        let rows: Vec<[String; 2]> = self
+            .files
+            .iter()
+            .map(|file| {
+                [file.path.display().to_string(), format!("{:?}", file.action).to_lowercase()]
+            })
+            .collect();
+        format!(
+            "{}clients reach the registry as {}\n",
+            table(["FILE", "ACTION"], &rows),
+            self.alias
+        )
+    }
+}

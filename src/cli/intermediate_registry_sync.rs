@@ -1,0 +1,184 @@
+//! The command line of `intermediate-registry-sync`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::args::{Common, Network};
+use super::exit::Failure;
+use super::output::{self, Report};
+use super::progress::Bars;
+use crate::copy::Options;
+use crate::oci::{ImageReference, Platform};
+use crate::sync::{self, BuildId, Moved};
+use crate::zuul::{self, Connection, ImageList};
+
+/// Move images between a buildset registry and the intermediate registry
+///
+/// Bytes are never re-encoded: the digest at the source is the digest at the destination, with every
+/// platform. Blobs stream from one side to the other; no tag is written before all content is there.
+#[derive(Debug, Parser)]
+#[command(name = "intermediate-registry-sync", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  intermediate-registry-sync push --images images.yaml --from buildset.json --to intermediate.json \\
+      --build 0123456789abcdef0123456789abcdef
+  intermediate-registry-sync pull --artifacts artifacts.json --from intermediate.json --to buildset.json
+  intermediate-registry-sync copy quay.io/org/img:1 registry.example.org/img:1
+  intermediate-registry-sync copy --all-tags quay.io/org/img registry.example.org/img
+
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused by a safety rule (nothing was tagged).";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Images of this build, so that dependent changes find them
+    Push(Push),
+    /// Images of the changes ahead, as their artifacts name them
+    Pull(Pull),
+    /// One image, or all tags of a repository
+    Copy(Copy),
+}
+
+#[derive(Debug, Args)]
+struct Push {
+    /// The `container_images` or `docker_images` list (YAML or JSON; `-` reads stdin)
+    #[arg(long, value_name = "IMAGES")]
+    images: PathBuf,
+
+    /// The buildset registry
+    #[arg(long, value_name = "CONNECTION")]
+    from: PathBuf,
+
+    /// The intermediate registry
+    #[arg(long, value_name = "CONNECTION")]
+    to: PathBuf,
+
+    /// zuul.build: the images are tagged <UUID>_<tag>
+    #[arg(long, value_name = "UUID")]
+    build: BuildId,
+
+    #[command(flatten)]
+    moving: Moving,
+}
+
+#[derive(Debug, Args)]
+struct Pull {
+    /// A list of artifacts, {zuul: {artifacts}}, or the builds API's answer (`-` reads stdin)
+    #[arg(long, value_name = "ARTIFACTS")]
+    artifacts: PathBuf,
+
+    /// The intermediate registry
+    #[arg(long, value_name = "CONNECTION")]
+    from: PathBuf,
+
+    /// The buildset registry
+    #[arg(long, value_name = "CONNECTION")]
+    to: PathBuf,
+
+    #[command(flatten)]
+    moving: Moving,
+}
+
+#[derive(Debug, Args)]
+struct Copy {
+    /// [docker://]HOST[:PORT]/REPO[:TAG|@DIGEST]
+    #[arg(value_name = "SRC")]
+    source: ImageReference,
+
+    /// [docker://]HOST[:PORT]/REPO[:TAG]
+    #[arg(value_name = "DST")]
+    destination: ImageReference,
+
+    /// Every tag of SRC's repository
+    #[arg(long)]
+    all_tags: bool,
+
+    /// Only these platforms of an index; the index is then made anew
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Vec<Platform>,
+
+    #[command(flatten)]
+    moving: Moving,
+}
+
+#[derive(Debug, Args)]
+struct Moving {
+    /// Say what would be moved, but write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    network: Network,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { common, command } = Arguments::parse();
+    super::run(&common.clone(), async move {
+        let bars = Bars::new(common.quiet);
+        match command {
+            Command::Push(arguments) => arguments.run(&bars).await,
+            Command::Pull(arguments) => arguments.run(&bars).await,
+            Command::Copy(arguments) => arguments.run(&bars).await,
+        }
+    })
+}
+
+impl Push {
+    async fn run(self, bars: &Bars) -> Result<Moved, Failure> {
+        let images = ImageList::read(&self.images)?;
+        let connections = [Connection::read(&self.from)?, Connection::read(&self.to)?];
+        let [from, to] = &connections;
+        let (from, to) = (from.registry()?, to.registry()?);
+        let client = self.moving.network.client(&connections)?;
+        let options = self.moving.options();
+        Ok(sync::push(&client, &images, &from, &to, &self.build, &options, bars).await?)
+    }
+}
+
+impl Pull {
+    async fn run(self, bars: &Bars) -> Result<Moved, Failure> {
+        let artifacts = zuul::image_artifacts(&zuul::read_artifacts(&self.artifacts)?)?;
+        let connections = [Connection::read(&self.from)?, Connection::read(&self.to)?];
+        let [from, to] = &connections;
+        let (from, to) = (from.registry()?, to.registry()?);
+        let client = self.moving.network.client(&connections)?;
+        Ok(sync::pull(&client, &artifacts, &from, &to, &self.moving.options(), bars).await?)
+    }
+}
+
+impl Copy {
+    async fn run(self, bars: &Bars) -> Result<Moved, Failure> {
+        if self.all_tags && (self.source.tag.is_some() || self.destination.tag.is_some()) {
+            return Err(Failure::input(
+                "--all-tags copies every tag: give SRC and DST without one",
+            ));
+        }
+        let client = self.moving.network.client(&[])?;
+        let options = Options { platforms: self.platform, ..self.moving.options() };
+        let (from, to) = (&self.source, &self.destination);
+        Ok(sync::copy(&client, from, to, self.all_tags, &options, bars).await?)
+    }
+}
+
+impl Moving {
+    fn options(&self) -> Options {
+        Options { dry_run: self.dry_run, ..self.network.copying() }
+    }
+}
+
+impl Report for Moved {
+    fn text(&self) -> String {
+        let images = self.images.iter().map(|image| (image.name.as_str(), &image.outcome));
+        output::copies(images, &self.totals)
+    }
+}

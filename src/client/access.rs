@@ -1,0 +1,326 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use url::Url;
+
+use super::Error;
+use super::realm::Realm;
+use super::scopes::Scopes;
+use super::token::{self, Failure, Token};
+use crate::auth::{Challenge, CredentialStore, Credentials};
+use crate::http::{Http, Request, Response};
+use crate::oci::{Registry, RepositoryName};
+
+/// Sends requests as somebody: knows how each registry authenticates, and keeps its tokens.
+#[derive(Debug)]
+pub(super) struct Access {
+    http: Http,
+    credentials: CredentialStore,
+    registries: Mutex<HashMap<Registry, Arc<Known>>>,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) name: &'a RepositoryName,
+    pub(super) scopes: &'a Scopes,
+    /// What is being done, for errors.
+    pub(super) doing: &'a str,
+}
+
+/// How a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// Again and again while that is of use.
+    Persistent,
+    /// Once; who asked decides what a failure means.
+    Once,
+}
+
+/// What is known of a registry.
+#[derive(Debug, Default)]
+struct Known {
+    scheme: Mutex<Scheme>,
+    /// Held by the first request, so that many at once do not all learn the same by a 401.
+    first: tokio::sync::Mutex<()>,
+    tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
+}
+
+/// A token, or the one request for it that is under way.
+type Slot = tokio::sync::Mutex<Option<Token>>;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Scheme {
+    #[default]
+    Unknown,
+    Open,
+    Basic,
+    Bearer {
+        realm: String,
+        service: Option<String>,
+    },
+}
+
+impl Access {
+    pub(super) fn new(http: Http, credentials: CredentialStore) -> Self {
+        Self { http, credentials, registries: Mutex::default() }
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// Sends a request with whatever the registry wants to see. A 401 is answered once, by a new
+    /// token or by the login.
+    pub(super) async fn send(
+        &self,
+        purpose: Purpose<'_>,
+        mut request: Request,
+        effort: Effort,
+    ) -> Result<Response, Error> {
+        let known = self.known(purpose.registry);
+        let first = match known.scheme() {
+            Scheme::Unknown => Some(known.first.lock().await),
+            _ => None,
+        };
+        // Whoever waited finds it known by now.
+        let _first = first.filter(|_| known.scheme() == Scheme::Unknown);
+        let again = request.again();
+        request.authorization = self.authorization(purpose, &known, &request.url).await?;
+        let sent = request.authorization.clone();
+        let response = self.deliver(purpose, request, effort).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            known.answered_openly();
+            return Ok(response);
+        }
+        known.learn(response.headers(), sent.as_ref());
+        let Some(mut again) = again else {
+            return Ok(response);
+        };
+        again.authorization = self.authorization(purpose, &known, &again.url).await?;
+        if again.authorization.is_none() || again.authorization == sent {
+            return Err(self.refused(purpose, response).await);
+        }
+        response.discard().await;
+        let response = self.deliver(purpose, again, effort).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(self.refused(purpose, response).await);
+        }
+        Ok(response)
+    }
+
+    async fn deliver(
+        &self,
+        purpose: Purpose<'_>,
+        request: Request,
+        effort: Effort,
+    ) -> Result<Response, Error> {
+        let sent = match effort {
+            Effort::Persistent => self.http.send(request).await,
+            Effort::Once => self.http.send_once(request).await,
+        };
+        sent.map_err(|source| purpose.http(source))
+    }
+
+    /// The `Authorization` a request is to carry. None goes to another place than the registry, as
+    /// upload locations may be.
+    async fn authorization(
+        &self,
+        purpose: Purpose<'_>,
+        known: &Known,
+        url: &Url,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let endpoint = self.http.endpoint(purpose.registry);
+        let endpoint = endpoint.map_err(|source| purpose.http(source))?;
+        if url.origin() != endpoint.origin() {
+            return Ok(None);
+        }
+        match known.scheme() {
+            Scheme::Unknown | Scheme::Open => Ok(None),
+            Scheme::Basic => {
+                let credentials = self.login(purpose).await?;
+                Ok(credentials.as_ref().and_then(token::basic))
+            }
+            Scheme::Bearer { realm, service } => {
+                let token = self.token(purpose, known, &realm, service.as_deref());
+                token.await.map(|token| Some(token.authorization))
+            }
+        }
+    }
+
+    /// A token from the cache, or a new one; however many ask at once, one request is made.
+    async fn token(
+        &self,
+        purpose: Purpose<'_>,
+        known: &Known,
+        realm: &str,
+        service: Option<&str>,
+    ) -> Result<Token, Error> {
+        if let Some(token) = known.covering_token(purpose.scopes) {
+            return Ok(token);
+        }
+        let slot = known.slot(purpose.scopes);
+        let mut slot = slot.lock().await;
+        if let Some(token) = slot.as_ref().filter(|token| token.is_valid()) {
+            return Ok(token.clone());
+        }
+        let token = self.fetch_token(purpose, realm, service).await?;
+        *slot = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn fetch_token(
+        &self,
+        purpose: Purpose<'_>,
+        realm: &str,
+        service: Option<&str>,
+    ) -> Result<Token, Error> {
+        let refuse = |reason: String| Error::Realm {
+            doing: purpose.doing.to_owned(),
+            registry: purpose.registry.clone(),
+            realm: realm.chars().take(200).flat_map(char::escape_debug).collect(),
+            reason,
+        };
+        let judged = Realm::judge(purpose.registry, realm, |place| self.http.is_plain(place))
+            .map_err(refuse)?;
+        let login = self.login_for(purpose, &judged).await?;
+        if login.is_none() && !judged.trusted && self.login(purpose).await?.is_some() {
+            return Err(refuse(
+                "it belongs to somebody else, so the registry's login is not sent there; \
+                 if it is right, give a login for its own host"
+                    .to_owned(),
+            ));
+        }
+        let fetched =
+            token::fetch(&self.http, &judged, service, purpose.scopes, login.as_ref()).await;
+        fetched.map_err(|failure| match failure {
+            Failure::Http(source) if matches!(source.answer(), Some(answer) if matches!(answer.status, 400..=403)) => {
+                purpose.refused(login.as_ref(), &source.to_string())
+            }
+            Failure::Http(source) => purpose.http(source),
+            Failure::Nonsense(reason) => refuse(reason.to_owned()),
+        })
+    }
+
+    async fn login_for(
+        &self,
+        purpose: Purpose<'_>,
+        realm: &Realm,
+    ) -> Result<Option<Credentials>, Error> {
+        if realm.trusted {
+            return self.login(purpose).await;
+        }
+        let Some(place) = realm.place() else {
+            return Ok(None);
+        };
+        let found = self.credentials.lookup_registry(&place).await;
+        found.map_err(|source| purpose.credentials(source))
+    }
+
+    async fn login(&self, purpose: Purpose<'_>) -> Result<Option<Credentials>, Error> {
+        let found = self.credentials.lookup(purpose.registry, purpose.name).await;
+        found.map_err(|source| purpose.credentials(source))
+    }
+
+    async fn refused(&self, purpose: Purpose<'_>, response: Response) -> Error {
+        let answer = response.into_error().await;
+        match self.login(purpose).await {
+            Ok(login) => purpose.refused(login.as_ref(), &answer.to_string()),
+            Err(error) => error,
+        }
+    }
+
+    fn known(&self, registry: &Registry) -> Arc<Known> {
+        Arc::clone(lock(&self.registries).entry(registry.clone()).or_default())
+    }
+}
+
+impl Known {
+    fn scheme(&self) -> Scheme {
+        lock(&self.scheme).clone()
+    }
+
+    fn answered_openly(&self) {
+        let mut scheme = lock(&self.scheme);
+        if *scheme == Scheme::Unknown {
+            *scheme = Scheme::Open;
+        }
+    }
+
+    /// Takes in a 401: how the registry authenticates, and that the token sent is of no use.
+    fn learn(&self, headers: &HeaderMap, sent: Option<&HeaderValue>) {
+        let challenges: Vec<Challenge> = headers
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(Challenge::parse)
+            .collect();
+        let bearer = challenges.iter().find_map(|challenge| match challenge {
+            Challenge::Bearer { realm, service, .. } => {
+                Some(Scheme::Bearer { realm: realm.clone(), service: service.clone() })
+            }
+            Challenge::Basic { .. } => None,
+        });
+        if let Some(scheme) = bearer.or_else(|| (!challenges.is_empty()).then_some(Scheme::Basic)) {
+            *lock(&self.scheme) = scheme;
+        }
+        lock(&self.tokens).retain(|_, slot| {
+            let slot = slot.try_lock();
+            let token = slot.as_ref().ok().and_then(|slot| slot.as_ref());
+            token.is_none_or(|token| Some(&token.authorization) != sent)
+        });
+    }
+
+    fn covering_token(&self, scopes: &Scopes) -> Option<Token> {
+        let tokens = lock(&self.tokens);
+        let covering = tokens.iter().filter(|(granted, _)| granted.cover(scopes));
+        covering.filter_map(|(_, slot)| slot.try_lock().ok()?.clone()).find(Token::is_valid)
+    }
+
+    fn slot(&self, scopes: &Scopes) -> Arc<Slot> {
+        Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
+    }
+}
+
+impl Purpose<'_> {
+    pub(super) fn http(&self, source: crate::http::Error) -> Error {
+        Error::Http { doing: self.doing.to_owned(), source }
+    }
+
+    pub(super) fn damaged(&self, reason: String) -> Error {
+        Error::Damaged { doing: self.doing.to_owned(), reason }
+    }
+
+    pub(super) fn protocol(&self, reason: impl Into<String>) -> Error {
+        Error::Protocol {
+            doing: self.doing.to_owned(),
+            registry: self.registry.clone(),
+            reason: reason.into(),
+        }
+    }
+
+    fn credentials(&self, source: crate::auth::Error) -> Error {
+        Error::Credentials { doing: self.doing.to_owned(), source }
+    }
+
+    fn refused(&self, login: Option<&Credentials>, answer: &str) -> Error {
+        let reason = match login {
+            None => format!("none is known for {}/{} ({answer})", self.registry, self.name),
+            Some(login) if login.identity_token().is_some() => {
+                format!("the identity token that is known was refused ({answer})")
+            }
+            Some(login) => format!(
+                "that of the user `{}` was refused ({answer})",
+                login.username.escape_debug()
+            ),
+        };
+        Error::Login { doing: self.doing.to_owned(), registry: self.registry.clone(), reason }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

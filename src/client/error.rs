@@ -1,0 +1,105 @@
+use crate::oci::{self, Registry};
+use crate::{auth, http};
+
+/// What went wrong with a registry. Every message says what was being done, and on what.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The network failed or the registry refused.
+    #[error("{doing}: {source}")]
+    Http {
+        /// What was being done, on what.
+        doing: String,
+        /// What happened.
+        source: http::Error,
+    },
+    /// The registry wants a login that is not known, or refuses the one that is.
+    #[error("{doing}: {registry} wants a login: {reason}")]
+    Login {
+        /// What was being done, on what.
+        doing: String,
+        /// Whose login.
+        registry: Registry,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The registry names a token server that is not asked.
+    #[error("{doing}: {registry} names the token server {realm}: {reason}")]
+    Realm {
+        /// What was being done, on what.
+        doing: String,
+        /// Who names it.
+        registry: Registry,
+        /// What it names.
+        realm: String,
+        /// Why it is not asked, and what to do.
+        reason: String,
+    },
+    /// The credentials cannot be had.
+    #[error("{doing}: {source}")]
+    Credentials {
+        /// What was being done, on what.
+        doing: String,
+        /// What happened.
+        source: auth::Error,
+    },
+    /// Content that is not what its digest or length says. Nothing of it was committed.
+    #[error("{doing}: wrong content: {reason}")]
+    Damaged {
+        /// What was being done, on what.
+        doing: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A manifest that cannot be read.
+    #[error("{doing}: {source}")]
+    Manifest {
+        /// What was being done, on what.
+        doing: String,
+        /// What is wrong with it.
+        source: oci::Error,
+    },
+    /// An answer the distribution-spec does not allow.
+    #[error("{doing}: {registry} does not follow the distribution-spec: {reason}")]
+    Protocol {
+        /// What was being done, on what.
+        doing: String,
+        /// Who answered.
+        registry: Registry,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The bytes to be pushed could not be had.
+    #[error("{doing}: {source}")]
+    Source {
+        /// What was being done, on what.
+        doing: String,
+        /// What happened.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// Whether the registry says that it does not have what was asked for.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Http { source: http::Error::NotFound { .. }, .. })
+    }
+
+    /// One word for the meaning, for machines.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http { source, .. } => source.kind(),
+            Self::Login { .. } => "unauthorized",
+            Self::Realm { .. } => "realm",
+            Self::Credentials { .. } => "credentials",
+            Self::Damaged { .. } => "damaged",
+            Self::Manifest { .. } => "manifest",
+            Self::Protocol { .. } => "protocol",
+            Self::Source { source, .. } => {
+                source.downcast_ref::<Self>().map_or("source", Self::kind)
+            }
+        }
+    }
+}

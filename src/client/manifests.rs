@@ -1,0 +1,187 @@
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
+
+use super::access::{Effort, Purpose};
+use super::{Error, Repository};
+use crate::http::{Body, Request, Response};
+use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+
+/// Where registries name the digest of what they serve or took.
+pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// What HEAD says about a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestHead {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes, where the registry says it.
+    pub size: Option<u64>,
+    /// Its media type, where the registry says it.
+    pub media_type: Option<String>,
+}
+
+impl Repository {
+    /// What a tag or digest stands for; `None` only when the registry says 404.
+    ///
+    /// # Errors
+    /// Any other answer, and a digest other than the one asked for.
+    pub async fn head(&self, reference: &Reference) -> Result<Option<ManifestHead>, Error> {
+        self.head_with(reference, Effort::Persistent).await
+    }
+
+    /// A manifest, checked against the digest asked for or advertised; `None` only on 404.
+    ///
+    /// # Errors
+    /// Any other answer, wrong content, and what is no manifest.
+    pub async fn manifest(&self, reference: &Reference) -> Result<Option<Manifest>, Error> {
+        let doing = format!("reading the manifest {}", self.shown(reference));
+        let purpose = self.purpose(&doing, self.scopes());
+        let request = self.manifest_request(purpose, Method::GET, reference)?;
+        let Some(response) = self.look(purpose, request, Effort::Persistent).await? else {
+            return Ok(None);
+        };
+        let expected = match reference {
+            Reference::Digest(digest) => Some(digest.clone()),
+            Reference::Tag(_) => advertised(&response),
+        };
+        let content_type = response.header(CONTENT_TYPE).map(str::to_owned);
+        let bytes = response.bytes(MAX_MANIFEST_BYTES).await;
+        let bytes = bytes.map_err(|source| purpose.http(source))?;
+        if let Some(expected) = expected {
+            let found = Digest::of(expected.algorithm(), &bytes);
+            if found != expected {
+                return Err(purpose.damaged(format!("expected {expected}, got {found}")));
+            }
+        }
+        let manifest = Manifest::parse(bytes, content_type.as_deref());
+        manifest.map(Some).map_err(|source| Error::Manifest { doing: doing.clone(), source })
+    }
+
+    /// Writes a manifest. If the answer is lost, a look at what is there now settles whether it
+    /// was taken.
+    ///
+    /// # Errors
+    /// Any answer but success; a digest that is not the manifest's.
+    pub async fn put_manifest(
+        &self,
+        reference: &Reference,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let writable = self.clone().writable();
+        let doing = format!("writing the manifest {}", self.shown(reference));
+        let purpose = writable.purpose(&doing, writable.scopes());
+        let expected = match reference {
+            Reference::Digest(digest) => digest,
+            Reference::Tag(_) => manifest.digest(),
+        };
+        if Digest::of(expected.algorithm(), manifest.bytes()) != *expected {
+            return Err(purpose.damaged(format!("its digest is {}", manifest.digest())));
+        }
+        let mut retries = self.http().retries();
+        loop {
+            let failed = match writable.put_once(purpose, reference, manifest).await {
+                Err(Error::Http { source, .. }) => source,
+                done => return done,
+            };
+            if failed.may_be_done() {
+                let there = writable.head_with(reference, Effort::Once).await;
+                if matches!(there, Ok(Some(head)) if head.digest == *expected) {
+                    return Ok(());
+                }
+            }
+            let paused = retries.pause(failed).await;
+            paused.map_err(|source| purpose.http(source))?;
+        }
+    }
+
+    async fn put_once(
+        &self,
+        purpose: Purpose<'_>,
+        reference: &Reference,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let path = format!("manifests/{reference}");
+        let content_type = HeaderValue::from_str(manifest.media_type())
+            .map_err(|_| purpose.protocol("the media type cannot stand in a header"))?;
+        let request = self
+            .request(purpose, Method::PUT, &path)?
+            .body(content_type, Body::Bytes(manifest.bytes().clone()));
+        let response = self.send(purpose, request, Effort::Once).await?;
+        if !response.status().is_success() {
+            return Err(purpose.http(response.into_error().await));
+        }
+        let taken = advertised(&response);
+        response.discard().await;
+        match taken {
+            Some(taken) if Digest::of(taken.algorithm(), manifest.bytes()) != taken => {
+                Err(purpose.damaged(format!("the registry took it as {taken}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn head_with(
+        &self,
+        reference: &Reference,
+        effort: Effort,
+    ) -> Result<Option<ManifestHead>, Error> {
+        let doing = format!("looking for {}", self.shown(reference));
+        let purpose = self.purpose(&doing, self.scopes());
+        let request = self.manifest_request(purpose, Method::HEAD, reference)?;
+        let Some(response) = self.look(purpose, request, effort).await? else {
+            return Ok(None);
+        };
+        let advertised = advertised(&response);
+        let digest = match (reference, advertised) {
+            (Reference::Digest(asked), Some(found)) if *asked != found => {
+                return Err(purpose.damaged(format!("the registry answers for {found}")));
+            }
+            (Reference::Digest(asked), _) => asked.clone(),
+            (Reference::Tag(_), Some(found)) => found,
+            (Reference::Tag(_), None) => {
+                // The spec lets registries leave the digest away; then only the bytes tell it.
+                let manifest = self.manifest(reference).await?;
+                return Ok(manifest.map(|manifest| ManifestHead {
+                    digest: manifest.digest().clone(),
+                    size: Some(manifest.bytes().len() as u64),
+                    media_type: Some(manifest.media_type().to_owned()),
+                }));
+            }
+        };
+        let media_type = response.header(CONTENT_TYPE).and_then(|value| {
+            let value = value.split(';').next()?.trim();
+            (!value.is_empty()).then(|| value.to_owned())
+        });
+        Ok(Some(ManifestHead { digest, size: content_length(&response), media_type }))
+    }
+
+    fn manifest_request(
+        &self,
+        purpose: Purpose<'_>,
+        method: Method,
+        reference: &Reference,
+    ) -> Result<Request, Error> {
+        let accept = HeaderValue::from_str(&media_type::MANIFESTS.join(", "))
+            .map_err(|_| purpose.protocol("the media types cannot stand in a header"))?;
+        let path = format!("manifests/{reference}");
+        Ok(self.request(purpose, method, &path)?.header(ACCEPT, accept))
+    }
+
+    pub(super) fn shown(&self, reference: &Reference) -> String {
+        let separator = match reference {
+            Reference::Tag(_) => ':',
+            Reference::Digest(_) => '@',
+        };
+        format!("{}/{}{separator}{reference}", self.registry(), self.name())
+    }
+}
+
+/// The digest the registry names, if it names one that can be checked.
+pub(super) fn advertised(response: &Response) -> Option<Digest> {
+    response.header(CONTENT_DIGEST)?.trim().parse().ok()
+}
+
+/// `Content-Length` as it stands in the headers; the body of an answer to HEAD has none.
+pub(super) fn content_length(response: &Response) -> Option<u64> {
+    response.header(CONTENT_LENGTH)?.trim().parse().ok()
+}

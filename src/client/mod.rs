@@ -1,0 +1,63 @@
+//! The client's side of the distribution-spec: manifests, blobs, tags of one repository.
+//!
+//! Every request is authenticated as its registry wants (distribution, "Token Authentication
+//! Specification"; RFC 7617), every byte that has a digest is checked against it, and what has been
+//! learnt about a registry – how it authenticates, which tokens are valid – is kept for the next
+//! request. What to move where is decided in `copy`; connections and retries are `http`'s.
+
+mod access;
+mod download;
+mod error;
+mod manifests;
+mod realm;
+mod repository;
+mod scopes;
+mod tags;
+mod token;
+mod upload;
+
+use std::sync::Arc;
+
+pub use self::download::BlobStream;
+pub use self::error::Error;
+pub use self::manifests::ManifestHead;
+pub use self::repository::Repository;
+pub use self::tags::Deleted;
+pub use self::upload::Pushed;
+
+use self::access::Access;
+use crate::auth::CredentialStore;
+use crate::http::{Http, Statistics};
+use crate::oci::{ImageReference, Registry, RepositoryName};
+
+/// Speaks to registries; clones share connections, tokens and counters.
+#[derive(Debug, Clone)]
+pub struct Client {
+    access: Arc<Access>,
+}
+
+impl Client {
+    /// A client over `http` with these credentials.
+    #[must_use]
+    pub fn new(http: Http, credentials: CredentialStore) -> Self {
+        Self { access: Arc::new(Access::new(http, credentials)) }
+    }
+
+    /// A repository of a registry. Nothing is sent.
+    #[must_use]
+    pub fn repository(&self, registry: &Registry, name: &RepositoryName) -> Repository {
+        Repository::new(Arc::clone(&self.access), registry.clone(), name.clone())
+    }
+
+    /// The repository of an image. Nothing is sent.
+    #[must_use]
+    pub fn image(&self, image: &ImageReference) -> Repository {
+        self.repository(&image.registry, &image.repository)
+    }
+
+    /// What was sent and received so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.access.http().statistics()
+    }
+}

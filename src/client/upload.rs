@@ -1,0 +1,182 @@
+use std::error::Error as StdError;
+
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt};
+use http::header::{CONTENT_LENGTH, LOCATION};
+use http::{HeaderValue, Method, StatusCode};
+use url::Url;
+
+use super::access::{Effort, Purpose};
+use super::manifests::advertised;
+use super::scopes::Scopes;
+use super::{Error, Repository};
+use crate::http::{self as transport, Body, Request, Response};
+use crate::oci::{Descriptor, RepositoryName};
+
+/// How a blob came to be in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// The registry had it in another repository.
+    Mounted,
+    /// So many bytes were sent.
+    Moved(u64),
+}
+
+/// What a registry says to a wish to upload.
+enum Opened {
+    Mounted,
+    Session(Url),
+}
+
+impl Repository {
+    /// Puts a blob into the repository: by a mount where that is possible, else by one POST and one
+    /// PUT (distribution-spec, "Mounting a blob from another repository", "POST then PUT"). The
+    /// session a declined mount opens is used. `source` gives the bytes, exactly the descriptor's
+    /// many; it is called again when the upload has to begin anew.
+    ///
+    /// # Errors
+    /// Any answer but success, and errors of the source, on which nothing is committed.
+    pub async fn push_blob<S, E>(
+        &self,
+        blob: &Descriptor,
+        mut source: impl FnMut() -> S + Send,
+        mount_from: Option<&RepositoryName>,
+    ) -> Result<Pushed, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
+    {
+        let doing = format!(
+            "pushing the blob {} ({} bytes) to {}/{}",
+            blob.digest,
+            blob.size,
+            self.registry(),
+            self.name()
+        );
+        let writable = self.clone().writable();
+        let purpose = writable.purpose(&doing, writable.scopes());
+        let mut retries = self.http().retries();
+        let mut logins = 0;
+        loop {
+            let session = match writable.open(purpose, blob, mount_from).await? {
+                Opened::Mounted => return Ok(Pushed::Mounted),
+                Opened::Session(session) => session,
+            };
+            let bytes = source().map(|next| next.map_err(Into::into)).boxed();
+            let failed = match writable.complete(purpose, blob, session, bytes).await {
+                Err(Error::Http { source, .. }) => source,
+                done => return done,
+            };
+            // A token may have run out between POST and PUT; the next one will do.
+            let unauthorized = matches!(failed, transport::Error::Unauthorized { .. });
+            if unauthorized && logins == 0 {
+                logins += 1;
+                continue;
+            }
+            if failed.may_be_done() {
+                let there = writable.blob_size_with(&blob.digest, Effort::Once).await;
+                if matches!(there, Ok(Some(size)) if size == blob.size) {
+                    return Ok(Pushed::Moved(blob.size));
+                }
+            }
+            let paused = retries.pause(failed).await;
+            paused.map_err(|source| purpose.http(source))?;
+        }
+    }
+
+    async fn open(
+        &self,
+        purpose: Purpose<'_>,
+        blob: &Descriptor,
+        mount_from: Option<&RepositoryName>,
+    ) -> Result<Opened, Error> {
+        if let Some(from) = mount_from.filter(|from| *from != self.name()) {
+            let scopes = Scopes::write(self.name()).and_read(from);
+            let purpose = Purpose { scopes: &scopes, ..purpose };
+            let mut request = self.post(purpose)?;
+            request
+                .url
+                .query_pairs_mut()
+                .append_pair("mount", blob.digest.as_str())
+                .append_pair("from", from.as_str());
+            // A registry, or its token server, that refuses the mount may well take an upload.
+            match self.send(purpose, request, Effort::Persistent).await {
+                Ok(response) if response.status() == StatusCode::CREATED => {
+                    response.discard().await;
+                    return Ok(Opened::Mounted);
+                }
+                Ok(response) if response.status().is_success() => {
+                    return self.session(purpose, response).await;
+                }
+                Ok(response) => response.discard().await,
+                Err(Error::Login { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let response = self.send(purpose, self.post(purpose)?, Effort::Persistent).await?;
+        if !response.status().is_success() {
+            return Err(purpose.http(response.into_error().await));
+        }
+        self.session(purpose, response).await
+    }
+
+    fn post(&self, purpose: Purpose<'_>) -> Result<Request, Error> {
+        let request = self.request(purpose, Method::POST, "blobs/uploads/")?;
+        Ok(request.header(CONTENT_LENGTH, HeaderValue::from_static("0")))
+    }
+
+    /// Where the upload goes on.
+    async fn session(&self, purpose: Purpose<'_>, response: Response) -> Result<Opened, Error> {
+        let location = response.header(LOCATION).map(str::to_owned);
+        let asked = response.url().clone();
+        response.discard().await;
+        let location = location
+            .ok_or_else(|| purpose.protocol("its answer to the upload's POST has no Location"))?;
+        let mut location = asked
+            .join(&location)
+            .map_err(|error| purpose.protocol(format!("its Location is no URL ({error})")))?;
+        if asked.scheme() == "https" && location.scheme() == "http" {
+            // A registry behind a proxy that ends TLS often does not know its own scheme.
+            let own = location.host() == asked.host()
+                && location.set_scheme("https").is_ok()
+                && location.set_port(asked.port()).is_ok();
+            if !own {
+                return Err(purpose.protocol("its Location leaves TLS"));
+            }
+        }
+        if !matches!(location.scheme(), "http" | "https") {
+            return Err(purpose.protocol("its Location is not HTTP"));
+        }
+        Ok(Opened::Session(location))
+    }
+
+    async fn complete(
+        &self,
+        purpose: Purpose<'_>,
+        blob: &Descriptor,
+        mut session: Url,
+        stream: transport::BodyStream,
+    ) -> Result<Pushed, Error> {
+        session.query_pairs_mut().append_pair("digest", blob.digest.as_str());
+        let body = Body::Stream { length: blob.size, stream };
+        let octets = HeaderValue::from_static("application/octet-stream");
+        let request = Request::new(Method::PUT, session).body(octets, body);
+        let response = match self.send(purpose, request, Effort::Once).await {
+            Err(Error::Http { source: transport::Error::Source(source), doing }) => {
+                return Err(Error::Source { doing, source });
+            }
+            sent => sent?,
+        };
+        if !response.status().is_success() {
+            return Err(purpose.http(response.into_error().await));
+        }
+        let taken = advertised(&response);
+        response.discard().await;
+        match taken {
+            Some(taken) if taken != blob.digest => {
+                Err(purpose.damaged(format!("the registry took it as {taken}")))
+            }
+            _ => Ok(Pushed::Moved(blob.size)),
+        }
+    }
+}

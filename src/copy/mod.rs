@@ -1,0 +1,104 @@
+//! Carries images from repository to repository: looks, plans, moves, tags last.
+//!
+//! Bytes are never re-encoded (image-spec, "descriptor.md": a digest names bytes). Nothing is
+//! tagged before everything of every image is in place; every blob is read once and sent once for
+//! each registry, mounted into its other repositories (distribution-spec, "Mounting a blob from
+//! another repository"), and streamed from source to destination without a temporary file. How a
+//! request is made is `client`'s; which images go where is decided above.
+
+mod blobs;
+mod error;
+mod plan;
+mod progress;
+mod resolve;
+mod run;
+mod source;
+
+use serde::{Serialize, Serializer};
+
+pub use self::error::Error;
+pub use self::progress::Progress;
+pub use self::run::run;
+
+use crate::oci::{Digest, ImageReference, Platform};
+
+/// One image to carry.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Where it is.
+    pub from: ImageReference,
+    /// Where it is to be.
+    pub to: ImageReference,
+    /// Refuse if the source is another digest than this.
+    pub expect: Option<Digest>,
+}
+
+/// How to carry.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many things are done at once.
+    pub parallel: usize,
+    /// Only look; the outcome says what would be done.
+    pub dry_run: bool,
+    /// Only these platforms; all if empty. An index is never rewritten: one platform is carried as
+    /// the image it is, several only if they are all there are.
+    pub platforms: Vec<Platform>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { parallel: 8, dry_run: false, platforms: Vec::new() }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// One entry per item, in their order.
+    pub images: Vec<ImageOutcome>,
+    /// Sums over all.
+    pub totals: Totals,
+}
+
+/// What was done about one image.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageOutcome {
+    /// Where it was.
+    #[serde(serialize_with = "as_text")]
+    pub from: ImageReference,
+    /// Where it is now.
+    #[serde(serialize_with = "as_text")]
+    pub to: ImageReference,
+    /// Its digest, the same at both places.
+    pub digest: Digest,
+    /// The platforms its index names; empty for a single image, and for one that was in place
+    /// already and so was not read.
+    pub platforms: Vec<Platform>,
+    /// Whether the destination was written.
+    pub changed: bool,
+}
+
+/// Sums over a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Totals {
+    /// Blobs whose bytes were sent, counted once per repository.
+    pub blobs_moved: u64,
+    /// Blobs the destination took from another of its repositories.
+    pub blobs_mounted: u64,
+    /// Blobs that were there.
+    pub blobs_present: u64,
+    /// Bytes of blobs sent.
+    pub bytes_moved: u64,
+    /// Manifests written, by digest and by tag.
+    pub manifests_written: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests sent again.
+    pub retries: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+fn as_text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.to_string())
+}

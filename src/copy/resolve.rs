@@ -1,0 +1,266 @@
+use std::collections::{HashMap, HashSet};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::source::Sources;
+use super::{Error, Item, Options};
+use crate::client::{self, Client, ManifestHead, Repository};
+use crate::oci::{Digest, Manifest, Platform, Reference};
+
+/// One item after a look at both sides.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// `FROM to TO`, for errors.
+    pub(super) name: String,
+    pub(super) from: Repository,
+    pub(super) to: Repository,
+    pub(super) reference: Reference,
+    pub(super) digest: Digest,
+    pub(super) platforms: Vec<Platform>,
+    /// What is to be written; `None` if the destination holds this digest.
+    pub(super) content: Option<Content>,
+}
+
+/// The manifests of an image that its destination lacks.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) root: Manifest,
+    /// Those below the root with their height: an index is higher than all that it lists.
+    pub(super) below: Vec<(usize, Manifest)>,
+    /// Nothing stands under the tag yet, so that blobs are probably missing, too.
+    pub(super) fresh: bool,
+    /// Source and destination are one repository, which has all blobs.
+    pub(super) in_place: bool,
+}
+
+/// No image has indexes nested deeper.
+const MAX_DEPTH: usize = 8;
+const MAX_MANIFESTS: usize = 10_000;
+
+/// Looks at both sides of an item. An image that is in place costs one HEAD on each side; one that
+/// the destination has no tag for costs no HEAD at the source.
+pub(super) async fn resolve(
+    client: &Client,
+    sources: &Sources,
+    item: &Item,
+    options: &Options,
+) -> Result<Resolved, Error> {
+    let name = format!("{} to {}", item.from, item.to);
+    let from = client.image(&item.from);
+    let to = match options.dry_run {
+        true => client.image(&item.to),
+        false => client.image(&item.to).writable(),
+    };
+    let there = to.head(&item.to.reference).await;
+    let there = there.map_err(|source| Error::client(&name, source))?;
+    let look = Look { name: &name, sources, from: &from, to: &to, options };
+    let resolved = |digest, platforms, content| Resolved {
+        name: name.clone(),
+        from: from.clone(),
+        to: to.clone(),
+        reference: item.to.reference.clone(),
+        digest,
+        platforms,
+        content,
+    };
+    let (digest, manifest) = look.source(item, there.as_ref()).await?;
+    let root = match manifest {
+        None => return Ok(resolved(digest, Vec::new(), None)),
+        Some(manifest) => look.selected(manifest).await?,
+    };
+    let (digest, platforms) = (root.digest().clone(), root.platforms());
+    if let Reference::Digest(wanted) = &item.to.reference
+        && *wanted != digest
+    {
+        return Err(Error::Refused { item: name.clone(), expected: wanted.clone(), found: digest });
+    }
+    if there.as_ref().is_some_and(|there| there.digest == digest) {
+        return Ok(resolved(digest, platforms, None));
+    }
+    let in_place = from.registry() == to.registry() && from.name() == to.name();
+    let fresh = there.is_none();
+    let below = match in_place {
+        true => Vec::new(),
+        false => heights(look.below(&root, fresh).await?),
+    };
+    let content = Content { root, below, fresh, in_place };
+    Ok(resolved(digest, platforms, Some(content)))
+}
+
+/// Levels from the top become heights from the bottom.
+fn heights(levels: Vec<Vec<Manifest>>) -> Vec<(usize, Manifest)> {
+    let mut heights: HashMap<Digest, usize> = HashMap::new();
+    let mut below = Vec::new();
+    for manifest in levels.into_iter().rev().flatten() {
+        let children = manifest.children().iter();
+        let highest = children.filter_map(|child| heights.get(&child.digest)).max();
+        let height = highest.map_or(1, |highest| highest + 1);
+        heights.insert(manifest.digest().clone(), height);
+        below.push((height, manifest));
+    }
+    below
+}
+
+struct Look<'a> {
+    name: &'a str,
+    sources: &'a Sources,
+    from: &'a Repository,
+    to: &'a Repository,
+    options: &'a Options,
+}
+
+impl Look<'_> {
+    /// What the source is; its manifest is not read if the destination holds just that.
+    async fn source(
+        &self,
+        item: &Item,
+        there: Option<&ManifestHead>,
+    ) -> Result<(Digest, Option<Manifest>), Error> {
+        let whole = self.options.platforms.is_empty();
+        let reference = &item.from.reference;
+        // Reading a manifest tells its digest as well, so HEAD pays only where reading may be spared.
+        let digest = match (reference, there) {
+            (Reference::Digest(digest), _) => Some(digest.clone()),
+            (Reference::Tag(_), Some(_)) if whole => {
+                let digest = self.sources.digest(self.from, reference).await;
+                let digest = digest.map_err(|error| self.failed(error))?;
+                Some(digest.ok_or_else(|| self.not_found())?)
+            }
+            (Reference::Tag(_), _) => None,
+        };
+        if let Some(digest) = digest {
+            self.demand(item, &digest)?;
+            if whole && there.is_some_and(|there| there.digest == digest) {
+                return Ok((digest, None));
+            }
+            let manifest = self.manifest(&digest.clone().into()).await?;
+            return Ok((digest, Some(manifest)));
+        }
+        let manifest = self.manifest(reference).await?;
+        self.demand(item, manifest.digest())?;
+        Ok((manifest.digest().clone(), Some(manifest)))
+    }
+
+    fn demand(&self, item: &Item, found: &Digest) -> Result<(), Error> {
+        match &item.expect {
+            Some(expected) if expected != found => Err(Error::Refused {
+                item: self.name.to_owned(),
+                expected: expected.clone(),
+                found: found.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The one manifest to carry when only some platforms are wanted.
+    async fn selected(&self, root: Manifest) -> Result<Manifest, Error> {
+        let wanted = &self.options.platforms;
+        if wanted.is_empty() {
+            return Ok(root);
+        }
+        let refuse = |reason: String| Error::Platform { item: self.name.to_owned(), reason };
+        let offered = root.platforms();
+        if offered.is_empty() {
+            return Err(refuse(
+                "it is a single image, not an index; leave the platforms away".to_owned(),
+            ));
+        }
+        let all: Vec<String> = offered.iter().map(ToString::to_string).collect();
+        if let Some(missing) = wanted.iter().find(|platform| !offered.contains(platform)) {
+            let all = all.join(", ");
+            return Err(refuse(format!("it has no {missing}, only {all}")));
+        }
+        if offered.iter().all(|platform| wanted.contains(platform)) {
+            return Ok(root);
+        }
+        let [platform] = wanted.as_slice() else {
+            return Err(refuse(format!(
+                "an index is never rewritten; ask for one platform, or for all: {}",
+                all.join(", ")
+            )));
+        };
+        let child = root
+            .children()
+            .iter()
+            .find(|child| child.platform.as_ref() == Some(platform))
+            .ok_or_else(|| refuse(format!("it has no {platform}")))?;
+        self.manifest(&child.digest.clone().into()).await
+    }
+
+    /// The manifests below `root` that the destination lacks, level by level. One that stands in
+    /// several places is kept in the deepest.
+    async fn below(&self, root: &Manifest, fresh: bool) -> Result<Vec<Vec<Manifest>>, Error> {
+        let mut levels: Vec<Vec<Manifest>> = Vec::new();
+        let mut children = self.children(root)?;
+        let mut count = 0;
+        while !children.is_empty() {
+            count += children.len();
+            if levels.len() >= MAX_DEPTH || count > MAX_MANIFESTS {
+                return Err(self.unsupported("its indexes are nested too deep or list too much"));
+            }
+            let digests: HashSet<Digest> = children.iter().cloned().collect();
+            for level in &mut levels {
+                level.retain(|manifest| !digests.contains(manifest.digest()));
+            }
+            let level: Vec<Option<Manifest>> = stream::iter(digests)
+                .map(|digest| self.missing(digest, fresh))
+                .buffered(self.options.parallel.max(1))
+                .try_collect()
+                .await?;
+            let level: Vec<Manifest> = level.into_iter().flatten().collect();
+            let mut next = Vec::new();
+            for manifest in &level {
+                next.extend(self.children(manifest)?);
+            }
+            levels.push(level);
+            children = next;
+        }
+        Ok(levels)
+    }
+
+    /// A manifest below the root, unless the destination has it.
+    async fn missing(&self, digest: Digest, fresh: bool) -> Result<Option<Manifest>, Error> {
+        let reference = Reference::from(digest);
+        if !fresh {
+            let there = self.to.head(&reference).await.map_err(|e| self.failed(e))?;
+            // An image is there with its blobs; an index may be there without its children.
+            let complete = there.and_then(|there| there.media_type).is_some_and(|kind| {
+                let media_type = crate::oci::media_type::is_manifest(&kind);
+                media_type && !crate::oci::media_type::is_index(&kind)
+            });
+            if complete {
+                return Ok(None);
+            }
+        }
+        self.manifest(&reference).await.map(Some)
+    }
+
+    fn children(&self, manifest: &Manifest) -> Result<Vec<Digest>, Error> {
+        let children = manifest.children();
+        if let Some(strange) = children.iter().find(|child| !child.is_manifest()) {
+            return Err(self.unsupported(&format!(
+                "its index lists {} of the type `{}`, which is no manifest",
+                strange.digest,
+                strange.media_type.escape_debug()
+            )));
+        }
+        Ok(children.iter().map(|child| child.digest.clone()).collect())
+    }
+
+    async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
+        let found = self.sources.manifest(self.from, reference).await;
+        found.map_err(|error| self.failed(error))?.ok_or_else(|| self.not_found())
+    }
+
+    fn failed(&self, source: client::Error) -> Error {
+        Error::client(self.name, source)
+    }
+
+    fn not_found(&self) -> Error {
+        Error::NotFound { item: self.name.to_owned() }
+    }
+
+    fn unsupported(&self, reason: &str) -> Error {
+        Error::Unsupported { item: self.name.to_owned(), reason: reason.to_owned() }
+    }
+}

@@ -1,0 +1,75 @@
+//! What can go wrong while a host is configured.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Failures of this room, named by meaning.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection's host is neither an address nor a host name.
+    #[error("the registry's host {0:?} is neither an IP address nor a host name")]
+    Host(String),
+    /// A user name that basic authentication cannot carry.
+    #[error(
+        "the registry's user name {0:?} holds a colon, which basic authentication cannot carry"
+    )]
+    Username(String),
+    /// A namespace that is not `NAME=URL`.
+    #[error("namespace {0:?} is not NAME=URL, such as quay.io=https://quay.io")]
+    Namespace(String),
+    /// A tool this version does not configure.
+    #[error("{0:?} cannot be configured; this version knows podman and docker")]
+    Target(String),
+    /// The user is not in the host's `/etc/passwd`.
+    #[error("no user {name:?} in {}", passwd.display())]
+    NoUser {
+        /// Name or number looked for.
+        name: String,
+        /// Where it was looked for.
+        passwd: PathBuf,
+    },
+    /// A file that is there but cannot be understood; it was left alone.
+    #[error("{}:{line}: {message}; left alone, mend or remove it and run again", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line number from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A link where a file of our own should be; following it could write anywhere.
+    #[error("{} is a symbolic link and is not followed; replace it by a real one", .0.display())]
+    Symlink(PathBuf),
+    /// The operating system refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// The verb: read, write, create …
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The system's CA tool failed, so other programs do not trust the registry yet.
+    #[error("{program} failed ({outcome}): {stderr}")]
+    TrustTool {
+        /// The tool.
+        program: &'static str,
+        /// Exit status or why it did not start.
+        outcome: String,
+        /// What it said.
+        stderr: String,
+    },
+}
+
+impl Error {
+    pub(super) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { doing, path, source }
+    }
+}

@@ -1,0 +1,197 @@
+//! Which files a host needs, and what each is to hold. Reads, computes, writes nothing.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, str};
+
+use super::hosts::{self, User};
+use super::write::{self, Access};
+use super::{Error, FileReport, Options, Target, json, registries};
+
+const DEBIAN_CA: &str = "/usr/local/share/ca-certificates";
+const FEDORA_CA: &str = "/etc/pki/ca-trust/source/anchors";
+
+/// One file as it is to be.
+#[derive(Debug)]
+pub(super) struct Edit {
+    /// Path inside the sysroot, absolute.
+    pub(super) path: PathBuf,
+    pub(super) content: Vec<u8>,
+    /// For a file that does not exist yet; an existing one keeps its own.
+    pub(super) access: Access,
+    /// The home of the user who owns it, inside the sysroot; directories below it are private.
+    pub(super) home: Option<PathBuf>,
+}
+
+/// Where a path inside the sysroot really is.
+pub(super) fn real(sysroot: &Path, path: &Path) -> PathBuf {
+    sysroot.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Everything the options ask for, in the order it is to be written: trust before use.
+pub(super) fn edits(options: &Options) -> Result<Vec<Edit>, Error> {
+    let plan = Plan { options, endpoint: options.connection.endpoint() };
+    let mut edits = Vec::new();
+    if let Some(address) = options.connection.address() {
+        edits.push(plan.system("/etc/hosts", |_, old| Ok(hosts::with_alias(old, address)))?);
+    }
+    edits.extend(plan.trust()?);
+    if plan.wants(Target::Podman) {
+        edits.push(plan.system("/etc/containers/registries.conf", |path, old| {
+            registries::with_mirrors(
+                path,
+                old,
+                &plan.endpoint,
+                &options.namespaces,
+                &options.unqualified,
+            )
+        })?);
+    }
+    if plan.wants(Target::Docker) {
+        edits.push(plan.system("/etc/docker/daemon.json", |path, old| {
+            json::with_registry_mirror(path, old, &plan.endpoint)
+        })?);
+    }
+    edits.extend(plan.logins()?);
+    Ok(edits)
+}
+
+struct Plan<'a> {
+    options: &'a Options,
+    endpoint: String,
+}
+
+impl Plan<'_> {
+    fn wants(&self, target: Target) -> bool {
+        self.options.targets.contains(&target)
+    }
+
+    fn system(
+        &self,
+        path: impl AsRef<Path>,
+        change: impl FnOnce(&Path, &str) -> Result<String, Error>,
+    ) -> Result<Edit, Error> {
+        let access = Access { mode: 0o644, ..self.root()? };
+        self.edit(path.as_ref(), access, None, change)
+    }
+
+    fn edit(
+        &self,
+        path: &Path,
+        access: Access,
+        home: Option<PathBuf>,
+        change: impl FnOnce(&Path, &str) -> Result<String, Error>,
+    ) -> Result<Edit, Error> {
+        let real = self::real(&self.options.sysroot, path);
+        if let Some(home) = &home {
+            write::refuse_links(&real, &self::real(&self.options.sysroot, home))?;
+        }
+        let present = write::read(&real)?;
+        let old = present.map(|present| present.content).unwrap_or_default();
+        let old = str::from_utf8(&old).map_err(|error| not_text(&real, &old, error))?;
+        let content = change(&real, old)?.into_bytes();
+        Ok(Edit { path: path.to_owned(), content, access, home })
+    }
+
+    /// The owner of the sysroot owns what is created in it.
+    fn root(&self) -> Result<Access, Error> {
+        write::owner_of(&self.options.sysroot)
+    }
+
+    fn trust(&self) -> Result<Vec<Edit>, Error> {
+        let Some(pem) = self.options.connection.pem() else {
+            return Ok(Vec::new());
+        };
+        let mut paths = vec![self.system_ca()];
+        for (target, folder) in
+            [(Target::Podman, "/etc/containers/certs.d"), (Target::Docker, "/etc/docker/certs.d")]
+        {
+            if self.wants(target) {
+                paths.push(Path::new(folder).join(&self.endpoint).join("ca.crt"));
+            }
+        }
+        let pem = format!("{}\n", pem.trim_end());
+        paths.into_iter().map(|path| self.system(path, |_, _| Ok(pem.clone()))).collect()
+    }
+
+    /// A second registry on the same node has another port, and another certificate.
+    fn system_ca(&self) -> PathBuf {
+        let fedora = real(&self.options.sysroot, Path::new(FEDORA_CA)).is_dir();
+        let folder = Path::new(if fedora { FEDORA_CA } else { DEBIAN_CA });
+        let (alias, port) = (self.options.connection.alias(), self.options.connection.port);
+        folder.join(match port {
+            5000 => format!("{alias}.crt"),
+            _ => format!("{alias}-{port}.crt"),
+        })
+    }
+
+    /// docker and podman both read `~/.docker/config.json`; podman prefers its own in the run-time
+    /// directory, where there is one.
+    fn logins(&self) -> Result<Vec<Edit>, Error> {
+        let user = self.user()?;
+        let access = Access { mode: 0o600, uid: user.uid, gid: user.gid };
+        let mut files = vec![(user.home.clone(), user.home.join(".docker/config.json"))];
+        let runtime = Path::new("/run/user").join(user.uid.to_string());
+        if self.wants(Target::Podman) && real(&self.options.sysroot, &runtime).is_dir() {
+            files.push((runtime.clone(), runtime.join("containers/auth.json")));
+        }
+        let login = |(home, path): (PathBuf, PathBuf)| {
+            self.edit(&path, access, Some(home), |path, old| {
+                json::with_auth(path, old, &self.options.connection)
+            })
+        };
+        files.into_iter().map(login).collect()
+    }
+
+    fn user(&self) -> Result<User, Error> {
+        let name = match &self.options.user {
+            Some(name) => name.clone(),
+            None => own_uid()?.to_string(),
+        };
+        let passwd = real(&self.options.sysroot, Path::new("/etc/passwd"));
+        let text = fs::read_to_string(&passwd).map_err(Error::io("read", &passwd))?;
+        hosts::find_user(&text, &name).ok_or(Error::NoUser { name, passwd })
+    }
+}
+
+fn own_uid() -> Result<u32, Error> {
+    let me = "/proc/self";
+    Ok(fs::metadata(me).map_err(Error::io("look at", me))?.uid())
+}
+
+fn not_text(path: &Path, bytes: &[u8], error: str::Utf8Error) -> Error {
+    let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+    Error::Parse { path: path.to_owned(), line, message: "not UTF-8 text".to_owned() }
+}
+
+/// Runs the system's CA tool if the CA folder of the running system changed.
+pub(super) fn refresh_trust(sysroot: &Path, files: &[FileReport]) -> Result<(), Error> {
+    let changed = |folder: &str| {
+        files.iter().any(|file| file.action.changes() && file.path.starts_with(folder))
+    };
+    if sysroot != Path::new("/") {
+        return Ok(());
+    }
+    if changed(DEBIAN_CA) {
+        // --fresh: without it the links of a certificate that is gone stay behind.
+        run("update-ca-certificates", &["--fresh"])?;
+    }
+    if changed(FEDORA_CA) {
+        run("update-ca-trust", &[])?;
+    }
+    Ok(())
+}
+
+fn run(program: &'static str, arguments: &[&str]) -> Result<(), Error> {
+    let failed = |outcome: String, stderr: &[u8]| Error::TrustTool {
+        program,
+        outcome,
+        stderr: String::from_utf8_lossy(stderr).trim().to_owned(),
+    };
+    match Command::new(program).args(arguments).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(failed(output.status.to_string(), &output.stderr)),
+        Err(error) => Err(failed(error.to_string(), b"")),
+    }
+}

@@ -1,0 +1,197 @@
+//! Writing the plan, and the memory of what was there before.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Edit, real};
+use super::write::{self, Access, Present};
+use super::{Action, Error, FileReport};
+
+/// Private, as auth files are kept in it.
+const STATE: &str = "/var/lib/zuul-images/configure-client.json";
+
+/// Writes what differs. The memory is written first, so a crash in between can be undone.
+pub(super) fn apply(sysroot: &Path, edits: &[Edit]) -> Result<Vec<FileReport>, Error> {
+    let mut state = State::load(sysroot)?;
+    let mut due = Vec::new();
+    let mut report = Vec::new();
+    for edit in edits {
+        let present = write::read(&real(sysroot, &edit.path))?;
+        let action = match &present {
+            Some(file) if file.content == edit.content => Action::Unchanged,
+            Some(_) => Action::Updated,
+            None => Action::Created,
+        };
+        if action != Action::Unchanged {
+            state.remember(edit, present.as_ref());
+            due.push((edit, present));
+        }
+        report.push(FileReport { path: edit.path.clone(), action });
+    }
+    if due.is_empty() {
+        return Ok(report);
+    }
+    for (edit, _) in &due {
+        state.remember_directories(sysroot, &edit.path);
+    }
+    state.save(sysroot)?;
+    for (edit, present) in due {
+        let path = real(sysroot, &edit.path);
+        let home = edit.home.as_ref().map(|home| real(sysroot, home));
+        write::create_parents(&path, home.as_deref().map(|home| (edit.access, home)))?;
+        let access = present.map_or(edit.access, |file| file.access);
+        write::replace(&path, &edit.content, access)?;
+    }
+    Ok(report)
+}
+
+/// Puts back what was there, removes what was not, forgets.
+pub(super) fn undo(sysroot: &Path) -> Result<Vec<FileReport>, Error> {
+    let state = State::load(sysroot)?;
+    let mut report = Vec::new();
+    for file in state.files.iter().rev() {
+        let path = real(sysroot, &file.path);
+        let action = file.undo(&path)?;
+        report.push(FileReport { path: file.path.clone(), action });
+    }
+    for directory in state.directories.iter().rev() {
+        // One that somebody else uses by now is not empty and stays.
+        let _ = fs::remove_dir(real(sysroot, directory));
+    }
+    if !report.is_empty() {
+        let path = real(sysroot, Path::new(STATE));
+        write::remove(&path)?;
+        if let Some(directory) = path.parent() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+    Ok(report)
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    version: u32,
+    files: Vec<Touched>,
+    /// Those we made, so that undo can remove them.
+    directories: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Touched {
+    path: PathBuf,
+    before: Option<Before>,
+    /// What we wrote, base64.
+    written: String,
+    /// Somebody changed the file between two of our writes: `before` is no longer the truth.
+    foreign: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Before {
+    /// Base64.
+    content: String,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl State {
+    fn load(sysroot: &Path) -> Result<Self, Error> {
+        let path = real(sysroot, Path::new(STATE));
+        let Some(file) = write::read(&path)? else {
+            return Ok(Self { version: 1, ..Self::default() });
+        };
+        let wrong =
+            |line: usize, message: String| Error::Parse { path: path.clone(), line, message };
+        let state: Self = serde_json::from_slice(&file.content)
+            .map_err(|error| wrong(error.line().max(1), error.to_string()))?;
+        match state.version {
+            1 => Ok(state),
+            other => Err(wrong(1, format!("written by another version (format {other})"))),
+        }
+    }
+
+    fn save(&self, sysroot: &Path) -> Result<(), Error> {
+        let path = real(sysroot, Path::new(STATE));
+        let directory = path.parent().unwrap_or(sysroot);
+        fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+        let text =
+            serde_json::to_vec(self).map_err(|error| Error::io("encode", &path)(error.into()))?;
+        let owner = write::owner_of(directory)?;
+        write::replace(&path, &text, Access { mode: 0o600, ..owner })
+    }
+
+    fn remember(&mut self, edit: &Edit, present: Option<&Present>) {
+        let written = STANDARD.encode(&edit.content);
+        if let Some(known) = self.files.iter_mut().find(|file| file.path == edit.path) {
+            known.foreign |= !known.is_ours(present) && !known.is_before(present);
+            known.written = written;
+            return;
+        }
+        let before = present.map(Before::new);
+        self.files.push(Touched { path: edit.path.clone(), before, written, foreign: false });
+    }
+
+    fn remember_directories(&mut self, sysroot: &Path, path: &Path) {
+        let missing = path.ancestors().skip(1).take_while(|dir| !real(sysroot, dir).exists());
+        self.directories.extend(missing.map(Path::to_owned));
+    }
+}
+
+impl Touched {
+    fn undo(&self, path: &Path) -> Result<Action, Error> {
+        let present = write::read(path)?;
+        if self.is_before(present.as_ref()) {
+            return Ok(Action::Unchanged);
+        }
+        if self.foreign || !self.is_ours(present.as_ref()) {
+            return Ok(Action::Kept);
+        }
+        match &self.before {
+            Some(before) => {
+                write::replace(path, &decode(path, &before.content)?, before.access())?;
+                Ok(Action::Restored)
+            }
+            None => {
+                write::remove(path)?;
+                Ok(Action::Removed)
+            }
+        }
+    }
+
+    fn is_ours(&self, present: Option<&Present>) -> bool {
+        present.is_some_and(|file| STANDARD.encode(&file.content) == self.written)
+    }
+
+    fn is_before(&self, present: Option<&Present>) -> bool {
+        match (&self.before, present) {
+            (Some(before), Some(file)) => before.content == STANDARD.encode(&file.content),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Before {
+    fn new(file: &Present) -> Self {
+        let Access { mode, uid, gid } = file.access;
+        Self { content: STANDARD.encode(&file.content), mode, uid, gid }
+    }
+
+    fn access(&self) -> Access {
+        Access { mode: self.mode, uid: self.uid, gid: self.gid }
+    }
+}
+
+fn decode(path: &Path, text: &str) -> Result<Vec<u8>, Error> {
+    STANDARD.decode(text).map_err(|error| Error::Parse {
+        path: path.to_owned(),
+        line: 1,
+        message: format!("the kept copy is damaged: {error}"),
+    })
+}

@@ -1,0 +1,116 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{BoxStream, StreamExt};
+use http::StatusCode;
+use http::header::{AsHeaderName, HeaderMap, RETRY_AFTER};
+use tokio::sync::OwnedSemaphorePermit;
+use url::Url;
+
+use super::settings::Counters;
+use super::{Answer, Error, retry};
+
+/// What a server answered. Its body is read by one of the methods that take it.
+pub struct Response {
+    pub(super) inner: reqwest::Response,
+    pub(super) host: String,
+    pub(super) idle: Duration,
+    pub(super) counters: Arc<Counters>,
+    /// Counts against the host's limit until the body is read or dropped.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Response {
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    /// All headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
+    /// The first header of this name, if it is text.
+    #[must_use]
+    pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
+        self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// Where the answer came from, after redirects.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        self.inner.url()
+    }
+
+    /// `HOST:PORT` of where the answer came from.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The body, which must not be longer than `limit` bytes.
+    ///
+    /// # Errors
+    /// A longer body, a broken connection, silence.
+    pub async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
+        let host = self.host.clone();
+        let announced = self.inner.content_length().unwrap_or(0);
+        let too_large = || Error::TooLarge { host: host.clone(), limit };
+        if announced > limit as u64 {
+            return Err(too_large());
+        }
+        let mut collected = BytesMut::new();
+        let mut stream = self.stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            if collected.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            collected.extend_from_slice(&chunk);
+        }
+        Ok(collected.freeze())
+    }
+
+    /// The body as it comes.
+    #[must_use]
+    pub fn stream(self) -> BoxStream<'static, Result<Bytes, Error>> {
+        let stream = futures_util::stream::try_unfold(self, |mut response| async {
+            let chunk = match tokio::time::timeout(response.idle, response.inner.chunk()).await {
+                Ok(Ok(chunk)) => chunk,
+                Ok(Err(error)) => {
+                    return Err(Error::from_reqwest(&response.host, &error, response.idle));
+                }
+                Err(_) => {
+                    return Err(Error::Timeout {
+                        host: response.host.clone(),
+                        what: "sent nothing more",
+                        limit: response.idle,
+                    });
+                }
+            };
+            Ok(chunk.map(|chunk| {
+                response.counters.bytes_in.add(chunk.len());
+                (chunk, response)
+            }))
+        });
+        stream.boxed()
+    }
+
+    /// Reads the rest of a short body so that the connection can be used again.
+    pub async fn discard(self) {
+        let _ = self.bytes(Answer::MAX_BODY_BYTES).await;
+    }
+
+    /// The error this answer stands for, with the server's own words.
+    pub async fn into_error(self) -> Error {
+        let host = self.host.clone();
+        let status = self.status().as_u16();
+        let retry_after = self.header(RETRY_AFTER).and_then(retry::parse_retry_after);
+        let body = self.bytes(Answer::MAX_BODY_BYTES).await.unwrap_or_default();
+        Error::from_answer(host, Answer::new(status, retry_after, &body))
+    }
+}

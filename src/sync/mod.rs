@@ -1,0 +1,64 @@
+//! Images between a buildset's registry and the site's intermediate one.
+//!
+//! Which images go where under which names, and which artifacts tell Zuul; the moving itself is
+//! `copy`'s. Names and artifacts are those of the `zuul-jobs` intermediate registry roles.
+
+mod pull;
+mod push;
+mod references;
+
+use serde::Serialize;
+
+pub use self::pull::pull;
+pub use self::push::{BuildId, push};
+pub use self::references::copy;
+use crate::copy::{ImageOutcome, Totals};
+use crate::zuul::{self, ImageArtifact, Returned};
+use crate::{client, copy, oci};
+
+/// What was moved.
+#[derive(Debug, Serialize)]
+pub struct Moved {
+    /// Every image in the order of the input.
+    pub images: Vec<MovedImage>,
+    /// Sums over all images.
+    pub totals: Totals,
+    /// What `zuul_return` takes.
+    pub zuul: Returned<ImageArtifact>,
+}
+
+/// One image that was moved.
+#[derive(Debug, Serialize)]
+pub struct MovedImage {
+    /// `<repository>:<tag>` as the job spells it.
+    pub name: String,
+    /// From where to where, and what.
+    #[serde(flatten)]
+    pub outcome: ImageOutcome,
+}
+
+/// Why nothing or not everything was moved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input names something that cannot be.
+    #[error(transparent)]
+    Input(#[from] zuul::Error),
+    /// An artifact points where no artifact of ours may point.
+    #[error("artifact {name}: {reason}; nothing was pulled")]
+    Refused {
+        /// Name of the artifact.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A name that the roles build does not fit the grammar.
+    #[error("{0}")]
+    Name(#[from] oci::Error),
+    /// The tags of a repository could not be listed.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// Moving failed.
+    #[error(transparent)]
+    Copy(#[from] copy::Error),
+}

@@ -1,0 +1,117 @@
+use super::{BuildId, Error, Moved, MovedImage};
+use crate::client::Client;
+use crate::copy::{self, Item, Options, Progress};
+use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag};
+use crate::zuul::{ImageArtifact, Returned, path_below_registry};
+
+/// Copies the images of `artifacts` from the intermediate registry `from` to the buildset registry
+/// `to`, under their final names. Zuul lists the farthest change first, so of two artifacts for one
+/// image and tag the later one, of the nearer change, is taken.
+///
+/// # Errors
+/// Untrusted jobs write artifacts: one that points anywhere but to `from` under the name and tag
+/// that a push of it would have used is refused, and then nothing is pulled.
+pub async fn pull(
+    client: &Client,
+    artifacts: &[ImageArtifact],
+    from: &Registry,
+    to: &Registry,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Moved, Error> {
+    let mut items: Vec<(String, Item)> = Vec::new();
+    for artifact in artifacts {
+        let item = checked(artifact, from, to)?;
+        items.retain(|(_, earlier)| earlier.to != item.to);
+        items.push((artifact.name.clone(), item));
+    }
+    let (names, items): (Vec<String>, Vec<Item>) = items.into_iter().unzip();
+    let outcome = copy::run(client, items, options, progress).await?;
+    let images = names.into_iter().zip(outcome.images);
+    Ok(Moved {
+        images: images.map(|(name, outcome)| MovedImage { name, outcome }).collect(),
+        totals: outcome.totals,
+        zuul: Returned::default(),
+    })
+}
+
+fn checked(artifact: &ImageArtifact, from: &Registry, to: &Registry) -> Result<Item, Error> {
+    let refuse =
+        |reason: String| Error::Refused { name: artifact.name.escape_debug().to_string(), reason };
+    let metadata = &artifact.metadata;
+    let name = path_below_registry(&metadata.repository).map_err(|e| refuse(e.to_string()))?;
+    let source = source(&artifact.url, &name, &metadata.tag, from).ok_or_else(|| {
+        let expected = format!("docker://{from}/{name}:<32 hexadecimal digits>_{}", metadata.tag);
+        refuse(format!("its url `{}` is not {expected}", artifact.url.escape_debug()))
+    })?;
+    let destination = ImageReference {
+        registry: to.clone(),
+        repository: name.canonical(),
+        reference: metadata.tag.clone().into(),
+        tag: Some(metadata.tag.clone()),
+    };
+    Ok(Item { from: source, to: destination, expect: metadata.digest.clone() })
+}
+
+fn source(url: &str, name: &RepositoryName, tag: &Tag, from: &Registry) -> Option<ImageReference> {
+    let source: ImageReference =
+        url.starts_with("docker://").then(|| url.parse().ok()).flatten()?;
+    let Reference::Tag(found) = &source.reference else {
+        return None;
+    };
+    let (build, rest) = found.as_str().split_once('_')?;
+    let fits = source.registry == *from
+        && source.repository == *name
+        && BuildId::is_valid(build)
+        && rest == tag.as_str();
+    fits.then_some(source)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::oci::Digest;
+
+    const BUILD: &str = "0123456789abcdef0123456789abcdef";
+
+    fn check(repository: &str, tag: &str, url: &str) -> Result<Item, Error> {
+        let artifact = ImageArtifact::new(
+            repository,
+            &tag.parse().unwrap(),
+            url.to_owned(),
+            Digest::sha256(b""),
+        );
+        let from: Registry = "inter.example:5000".parse().unwrap();
+        checked(&artifact, &from, &"127.0.0.1:1".parse().unwrap())
+    }
+
+    #[test]
+    fn an_artifact_that_points_elsewhere_is_refused() {
+        for url in [
+            format!("docker://evil.example/quay.io/a/b:{BUILD}_1"),
+            format!("docker://inter.example:5001/quay.io/a/b:{BUILD}_1"),
+            format!("docker://inter.example:5000/quay.io/a/other:{BUILD}_1"),
+            format!("docker://inter.example:5000/quay.io/a/b:{BUILD}_2"),
+            "docker://inter.example:5000/quay.io/a/b:0123_1".to_owned(),
+            "docker://inter.example:5000/quay.io/a/b:1".to_owned(),
+            format!("https://inter.example:5000/quay.io/a/b:{BUILD}_1"),
+            format!("docker://inter.example:5000/quay.io/a/b@{}", Digest::sha256(b"")),
+            "oci:/etc/passwd".to_owned(),
+            String::new(),
+        ] {
+            let error = check("quay.io/a/b", "1", &url).unwrap_err();
+            assert!(matches!(error, Error::Refused { .. }), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_image_goes_to_the_one_name_the_buildset_knows_it_by() {
+        let url = format!("docker://inter.example:5000/docker.io/org/img:{BUILD}_1.0_x");
+        let item = check("docker.io/org/img", "1.0_x", &url).unwrap();
+        assert_eq!(item.to.to_string(), "127.0.0.1:1/org/img:1.0_x");
+        let url = format!("docker://inter.example:5000/host.example_1/x:{BUILD}_1");
+        let item = check("host.example:1/x", "1", &url).unwrap();
+        assert_eq!(item.to.to_string(), "127.0.0.1:1/host.example_1/x:1");
+    }
+}

@@ -1,0 +1,83 @@
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Error, Moved, MovedImage};
+use crate::client::Client;
+use crate::copy::{self, Item, Options, Progress};
+use crate::oci::{self, ImageReference, Registry};
+use crate::zuul::{ImageArtifact, ImageList, Returned, path_below_registry};
+
+/// `zuul.build`: 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildId(String);
+
+impl BuildId {
+    /// Whether `text` is a build's identity.
+    #[must_use]
+    pub fn is_valid(text: &str) -> bool {
+        text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+}
+
+impl FromStr for BuildId {
+    type Err = oci::Error;
+
+    fn from_str(value: &str) -> Result<Self, oci::Error> {
+        if Self::is_valid(value) {
+            return Ok(Self(value.to_owned()));
+        }
+        Err(oci::Error::Tag {
+            value: value.chars().take(80).flat_map(char::escape_debug).collect(),
+            reason: "a Zuul build is 32 digits of 0-9 and a-f",
+        })
+    }
+}
+
+impl fmt::Display for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Copies every tag of `images` from the buildset registry `from` to the intermediate registry `to`
+/// as `<repository>:<build>_<tag>`, and returns the artifacts that tell dependent changes.
+///
+/// # Errors
+/// Nothing is tagged at `to` unless every image arrived whole.
+pub async fn push(
+    client: &Client,
+    images: &ImageList,
+    from: &Registry,
+    to: &Registry,
+    build: &BuildId,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Moved, Error> {
+    let mut items = Vec::new();
+    for (image, tag) in images.tags() {
+        items.push(Item {
+            from: ImageReference {
+                registry: from.clone(),
+                repository: image.speculative_name()?,
+                reference: tag.clone().into(),
+                tag: Some(tag.clone()),
+            },
+            to: ImageReference {
+                registry: to.clone(),
+                repository: path_below_registry(&image.repository)?,
+                reference: oci::Reference::Tag(format!("{build}_{tag}").parse()?),
+                tag: None,
+            },
+            expect: image.digests.get(tag).cloned(),
+        });
+    }
+    let outcome = copy::run(client, items, options, progress).await?;
+    let artifacts = images.tags().zip(&outcome.images).map(|((image, tag), moved)| {
+        let url = format!("docker://{}", moved.to);
+        ImageArtifact::new(&image.repository, tag, url, moved.digest.clone())
+    });
+    let zuul = Returned { artifacts: artifacts.collect() };
+    let names = images.tags().map(|(image, tag)| format!("{}:{tag}", image.repository));
+    let images = names.zip(outcome.images).map(|(name, outcome)| MovedImage { name, outcome });
+    Ok(Moved { images: images.collect(), totals: outcome.totals, zuul })
+}

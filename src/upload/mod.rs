@@ -1,0 +1,131 @@
+//! Every platform of every image to its final registry, under a temporary tag.
+//!
+//! Chooses sources and tags and checks the rules of `container_registry_credentials`; the moving
+//! itself is `copy`'s. Promotion later needs to write manifests only. Tag forms are those of the
+//! `zuul-jobs` upload roles.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::copy::{self, ImageOutcome, Item, Options, Progress, Totals};
+use crate::oci::{ImageReference, Registry, Tag};
+use crate::zuul::{
+    self, ImageList, RegistryCredentials, Returned, TemporaryPrefix, UploadArtifact, ZuulImage,
+};
+
+/// What is uploaded from where to where.
+pub struct Upload<'a> {
+    /// The images.
+    pub images: &'a ImageList,
+    /// The registry that holds them under their speculative names.
+    pub from: &'a Registry,
+    /// Sources of single repositories that are elsewhere, by the job's spelling of the repository.
+    pub sources: &'a BTreeMap<String, ImageReference>,
+    /// Before which tag; none uploads the final tags themselves.
+    pub prefix: Option<&'a TemporaryPrefix>,
+    /// The patch set, recorded in the artifacts.
+    pub patchset: Option<&'a str>,
+    /// Rules on which login may be used for which repository; none are checked where absent.
+    pub credentials: Option<&'a RegistryCredentials>,
+}
+
+/// What was uploaded.
+#[derive(Debug, Serialize)]
+pub struct Uploaded {
+    /// Every image and tag, in the order of the list.
+    pub images: Vec<UploadedImage>,
+    /// Sums over all images.
+    pub totals: Totals,
+    /// What `zuul_return` takes.
+    pub zuul: Returned<UploadArtifact>,
+}
+
+/// One image that was uploaded.
+#[derive(Debug, Serialize)]
+pub struct UploadedImage {
+    /// `<repository>:<tag>` as the job spells it.
+    pub name: String,
+    /// From where to where, and what.
+    #[serde(flatten)]
+    pub outcome: ImageOutcome,
+}
+
+/// Why nothing or not everything was uploaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input names something that cannot be, or a login that may not be used.
+    #[error(transparent)]
+    Input(#[from] zuul::Error),
+    /// `sources` names a repository that is not in the list.
+    #[error("--map names `{0}`, which is not among the images")]
+    UnknownSource(String),
+    /// Moving failed.
+    #[error(transparent)]
+    Copy(#[from] copy::Error),
+}
+
+impl Upload<'_> {
+    /// Moves everything. No tag is written before all content is in place.
+    ///
+    /// # Errors
+    /// Bad input is found before the first request.
+    pub async fn run(
+        &self,
+        client: &Client,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Uploaded, Error> {
+        let (tags, items) = self.items()?;
+        let outcome = copy::run(client, items, options, progress).await?;
+        let mut images = Vec::new();
+        let mut artifacts = Vec::new();
+        for (((image, tag), waiting), outcome) in self.images.tags().zip(&tags).zip(outcome.images)
+        {
+            artifacts.push(
+                UploadArtifact::new(&image.repository, tag, waiting, outcome.digest.clone())
+                    .with(&outcome.platforms, self.patchset.map(str::to_owned)),
+            );
+            images.push(UploadedImage { name: format!("{}:{tag}", image.repository), outcome });
+        }
+        Ok(Uploaded { images, totals: outcome.totals, zuul: Returned { artifacts } })
+    }
+
+    /// The tags to write and the copies to make, image by image.
+    fn items(&self) -> Result<(Vec<Tag>, Vec<Item>), Error> {
+        let known =
+            |repository: &&String| self.images.iter().any(|image| image.repository == **repository);
+        if let Some(unknown) = self.sources.keys().find(|repository| !known(repository)) {
+            return Err(Error::UnknownSource(unknown.clone()));
+        }
+        let mut tags = Vec::new();
+        let mut items = Vec::new();
+        for (image, tag) in self.images.tags() {
+            if let Some(credentials) = self.credentials {
+                credentials.login_for(&image.registry, &image.repository)?;
+            }
+            let waiting = self.prefix.map_or_else(|| Ok(tag.clone()), |prefix| prefix.tag(tag))?;
+            items.push(Item {
+                from: self.source(image, tag)?,
+                to: image.reference(waiting.clone())?,
+                expect: image.digests.get(tag).cloned(),
+            });
+            tags.push(waiting);
+        }
+        Ok((tags, items))
+    }
+
+    fn source(&self, image: &ZuulImage, tag: &Tag) -> Result<ImageReference, Error> {
+        if let Some(source) = self.sources.get(&image.repository) {
+            return Ok(source.clone());
+        }
+        Ok(ImageReference {
+            registry: self.from.clone(),
+            repository: image.speculative_name()?,
+            reference: tag.clone().into(),
+            tag: Some(tag.clone()),
+        })
+    }
+}
