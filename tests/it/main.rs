@@ -7,6 +7,7 @@ mod client;
 mod copy;
 mod house;
 mod pipeline;
+mod promote;
 mod registry_access;
 mod registry_crash;
 mod registry_init;
