@@ -2,6 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::source::Sources;
 use super::{Error, Item, Options};
 use crate::client::{self, Client, ManifestHead, Repository};
 use crate::oci::{Digest, Manifest, Platform, Reference};
@@ -40,6 +41,7 @@ const MAX_MANIFESTS: usize = 10_000;
 /// the destination has no tag for costs no HEAD at the source.
 pub(super) async fn resolve(
     client: &Client,
+    sources: &Sources,
     item: &Item,
     options: &Options,
 ) -> Result<Resolved, Error> {
@@ -51,7 +53,7 @@ pub(super) async fn resolve(
     };
     let there = to.head(&item.to.reference).await;
     let there = there.map_err(|source| Error::client(&name, source))?;
-    let look = Look { name: &name, from: &from, to: &to, options };
+    let look = Look { name: &name, sources, from: &from, to: &to, options };
     let resolved = |digest, platforms, content| Resolved {
         name: name.clone(),
         from: from.clone(),
@@ -101,6 +103,7 @@ fn heights(levels: Vec<Vec<Manifest>>) -> Vec<(usize, Manifest)> {
 
 struct Look<'a> {
     name: &'a str,
+    sources: &'a Sources,
     from: &'a Repository,
     to: &'a Repository,
     options: &'a Options,
@@ -119,8 +122,9 @@ impl Look<'_> {
         let digest = match (reference, there) {
             (Reference::Digest(digest), _) => Some(digest.clone()),
             (Reference::Tag(_), Some(_)) if whole => {
-                let head = self.from.head(reference).await.map_err(|e| self.failed(e))?;
-                Some(head.ok_or_else(|| self.not_found())?.digest)
+                let digest = self.sources.digest(self.from, reference).await;
+                let digest = digest.map_err(|error| self.failed(error))?;
+                Some(digest.ok_or_else(|| self.not_found())?)
             }
             (Reference::Tag(_), _) => None,
         };
@@ -244,7 +248,7 @@ impl Look<'_> {
     }
 
     async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
-        let found = self.from.manifest(reference).await;
+        let found = self.sources.manifest(self.from, reference).await;
         found.map_err(|error| self.failed(error))?.ok_or_else(|| self.not_found())
     }
 

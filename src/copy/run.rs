@@ -5,6 +5,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::blobs::Mover;
 use super::plan::{Plan, Write};
 use super::resolve::{Resolved, resolve};
+use super::source::Sources;
 use super::{Error, ImageOutcome, Item, Options, Outcome, Progress, Totals};
 use crate::client::Client;
 
@@ -22,8 +23,9 @@ pub async fn run(
     let started = Instant::now();
     let before = client.statistics();
     let parallel = options.parallel.max(1);
+    let sources = Sources::default();
     let resolved: Vec<Resolved> = stream::iter(&items)
-        .map(|item| resolve(client, item, options))
+        .map(|item| resolve(client, &sources, item, options))
         .buffered(parallel)
         .try_collect()
         .await?;
@@ -73,6 +75,7 @@ fn add(mut sum: Totals, placed: Totals) -> Totals {
 
 fn outcome(item: Item, resolved: Resolved) -> ImageOutcome {
     ImageOutcome {
+        name: item.name,
         from: item.from,
         to: item.to,
         digest: resolved.digest,

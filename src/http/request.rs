@@ -98,6 +98,8 @@ impl std::fmt::Debug for Body {
 /// A body on its way: counted, and watched for standstill.
 pub(super) struct Outgoing {
     pub(super) stream: BodyStream,
+    /// Bytes still to come; nobody asks for more when there are none left.
+    pub(super) remaining: u64,
     pub(super) watch: Arc<Watch>,
     pub(super) counters: Arc<Counters>,
 }
@@ -165,10 +167,13 @@ impl Stream for Outgoing {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.stream.as_mut().poll_next(context);
+        if let Poll::Ready(Some(Ok(bytes))) = &polled {
+            self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
+        }
         self.watch.enter(match &polled {
             Poll::Pending => Phase::Waiting,
-            Poll::Ready(Some(_)) => Phase::Sending,
-            Poll::Ready(None) => Phase::Sent,
+            Poll::Ready(Some(_)) if self.remaining > 0 => Phase::Sending,
+            Poll::Ready(_) => Phase::Sent,
         });
         polled.map(|next| match next? {
             Ok(bytes) => {

@@ -175,6 +175,7 @@ impl Http {
             Body::Stream { length, stream } => {
                 let outgoing = Outgoing {
                     stream,
+                    remaining: length,
                     watch: Arc::clone(&watch),
                     counters: Arc::clone(&self.0.counters),
                 };

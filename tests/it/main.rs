@@ -3,6 +3,16 @@
 #![allow(unreachable_pub, reason = "a test binary has no users outside")]
 
 mod bad_input;
+mod client;
+mod copy;
 mod house;
 mod pipeline;
+mod promote;
+mod registry_access;
+mod registry_crash;
+mod registry_init;
+mod registry_limits;
+mod registry_pull;
+mod registry_push;
+mod registry_skopeo;
 mod support;

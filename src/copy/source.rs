@@ -1,0 +1,58 @@
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::client::{self, Repository};
+use crate::oci::{Digest, Manifest, Reference, Registry, RepositoryName};
+
+/// What the sources of a run hold. Each tag is looked at once and each manifest read once, however
+/// many items ask, so that all of them see the same image behind the same tag.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    heads: Cells<Option<Digest>>,
+    manifests: Cells<Option<Manifest>>,
+}
+
+type Key = (Registry, RepositoryName, Reference);
+type Cells<T> = Mutex<HashMap<Key, Arc<OnceCell<T>>>>;
+
+impl Sources {
+    /// What a tag stands for; `None` if there is no such tag.
+    pub(super) async fn digest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<Digest>, client::Error> {
+        let key = key(repository, reference);
+        if let Some(Some(manifest)) = cell(&self.manifests, key.clone()).get() {
+            return Ok(Some(manifest.digest().clone()));
+        }
+        let look = async || {
+            let head = repository.head(reference).await?;
+            Ok(head.map(|head| head.digest))
+        };
+        cell(&self.heads, key).get_or_try_init(look).await.cloned()
+    }
+
+    /// A manifest; `None` if it is not there.
+    pub(super) async fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<Manifest>, client::Error> {
+        let cell = cell(&self.manifests, key(repository, reference));
+        let read = async || repository.manifest(reference).await;
+        cell.get_or_try_init(read).await.cloned()
+    }
+}
+
+fn key(repository: &Repository, reference: &Reference) -> Key {
+    (repository.registry().clone(), repository.name().clone(), reference.clone())
+}
+
+fn cell<K: Eq + Hash, T>(cells: &Mutex<HashMap<K, Arc<OnceCell<T>>>>, key: K) -> Arc<OnceCell<T>> {
+    let mut cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(cells.entry(key).or_default())
+}

@@ -1,0 +1,386 @@
+//! The least registry that tells right from wrong: manifests, blobs, uploads, tags, tokens.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use zuul_images::auth::Scope;
+use zuul_images::oci::{Digest, Manifest};
+
+use super::sample::Sample;
+
+/// How readers and writers must show who they are.
+#[derive(Debug, Clone, Default)]
+pub enum Access {
+    #[default]
+    Open,
+    Basic {
+        user: String,
+        password: String,
+    },
+    /// Tokens from `/token`, for exactly the scopes asked for.
+    Bearer {
+        user: String,
+        password: String,
+        expires_in: u64,
+    },
+}
+
+#[derive(Debug, Default)]
+pub struct Memory {
+    pub access: Mutex<Access>,
+    /// Answer mounts with an upload session.
+    pub declines_mounts: Mutex<bool>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By repository, then by digest.
+    blobs: HashMap<String, HashMap<String, Bytes>>,
+    manifests: HashMap<String, HashMap<String, (String, Bytes)>>,
+    tags: HashMap<String, BTreeMap<String, String>>,
+    uploads: HashSet<String>,
+    tokens: HashMap<String, Vec<String>>,
+    counter: u64,
+}
+
+impl Memory {
+    /// Puts an image there, as if it had been pushed.
+    pub fn hold(&self, repository: &str, tag: &str, sample: &Sample) {
+        for blob in &sample.blobs {
+            self.hold_blob(repository, blob);
+        }
+        let mut state = self.state.lock().unwrap();
+        let manifests = state.manifests.entry(repository.to_owned()).or_default();
+        for manifest in sample.below.iter().chain([&sample.root]) {
+            let held = (manifest.media_type().to_owned(), manifest.bytes().clone());
+            manifests.insert(manifest.digest().to_string(), held);
+        }
+        let digest = sample.root.digest().to_string();
+        state.tags.entry(repository.to_owned()).or_default().insert(tag.to_owned(), digest);
+    }
+
+    pub fn hold_blob(&self, repository: &str, bytes: &Bytes) {
+        let mut state = self.state.lock().unwrap();
+        let blobs = state.blobs.entry(repository.to_owned()).or_default();
+        blobs.insert(Digest::sha256(bytes).to_string(), bytes.clone());
+    }
+
+    pub fn tag(&self, repository: &str, tag: &str) -> Option<String> {
+        self.state.lock().unwrap().tags.get(repository)?.get(tag).cloned()
+    }
+
+    pub fn blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+        self.state.lock().unwrap().blobs.get(repository)?.get(digest.as_str()).cloned()
+    }
+
+    pub fn manifest(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+        let state = self.state.lock().unwrap();
+        Some(state.manifests.get(repository)?.get(digest.as_str())?.1.clone())
+    }
+
+    /// Forgets all tokens, as if they had run out.
+    pub fn forget_tokens(&self) {
+        self.state.lock().unwrap().tokens.clear();
+    }
+
+    pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let path = request.uri().path().to_owned();
+        let query: HashMap<String, String> = self.query(request).into_iter().collect();
+        if path == "/token" {
+            return self.token(request);
+        }
+        if let Some(refusal) = self.refusal(request, &path, &query) {
+            return refusal;
+        }
+        let Some(rest) = path.strip_prefix("/v2/") else {
+            return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such path");
+        };
+        if rest.is_empty() {
+            return reply(StatusCode::OK, "{}");
+        }
+        for (mark, serve) in [
+            ("/blobs/uploads/", Self::upload as Serve),
+            ("/manifests/", Self::manifests),
+            ("/blobs/", Self::blobs),
+            ("/tags/list", Self::tags),
+        ] {
+            if let Some((name, rest)) = rest.split_once(mark) {
+                return serve(self, request, name, rest, &query);
+            }
+        }
+        error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such path")
+    }
+
+    fn query(&self, request: &Request<Bytes>) -> Vec<(String, String)> {
+        let query = request.uri().query().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    fn manifests(
+        &self,
+        request: &Request<Bytes>,
+        name: &str,
+        reference: &str,
+        _: &HashMap<String, String>,
+    ) -> Response<Bytes> {
+        let mut state = self.state.lock().unwrap();
+        let digest = match state.tags.get(name).and_then(|tags| tags.get(reference)) {
+            Some(digest) => digest.clone(),
+            None => reference.to_owned(),
+        };
+        match *request.method() {
+            Method::PUT => {
+                let kind = request.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap();
+                put_manifest(&mut state, name, reference, kind, request.body())
+            }
+            Method::DELETE => {
+                let gone = if reference.contains(':') {
+                    state.manifests.get_mut(name).and_then(|held| held.remove(reference)).is_some()
+                } else {
+                    state.tags.get_mut(name).and_then(|tags| tags.remove(reference)).is_some()
+                };
+                match gone {
+                    true => reply(StatusCode::ACCEPTED, ""),
+                    false => error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "not there"),
+                }
+            }
+            _ => match state.manifests.get(name).and_then(|held| held.get(&digest)) {
+                None => error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "not there"),
+                Some((kind, bytes)) => Response::builder()
+                    .header(header::CONTENT_TYPE, kind)
+                    .header("Docker-Content-Digest", &digest)
+                    .body(bytes.clone())
+                    .unwrap(),
+            },
+        }
+    }
+
+    fn blobs(
+        &self,
+        request: &Request<Bytes>,
+        name: &str,
+        digest: &str,
+        _: &HashMap<String, String>,
+    ) -> Response<Bytes> {
+        let state = self.state.lock().unwrap();
+        let Some(bytes) = state.blobs.get(name).and_then(|held| held.get(digest)) else {
+            return error(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "not there");
+        };
+        let range = request.headers().get(header::RANGE).and_then(|range| {
+            range.to_str().ok()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok()
+        });
+        let answer = Response::builder().header("Docker-Content-Digest", digest);
+        match range {
+            None => answer.body(bytes.clone()).unwrap(),
+            Some(from) => answer
+                .status(StatusCode::PARTIAL_CONTENT)
+                .header(
+                    header::CONTENT_RANGE,
+                    format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()),
+                )
+                .body(bytes.slice(from..))
+                .unwrap(),
+        }
+    }
+
+    fn upload(
+        &self,
+        request: &Request<Bytes>,
+        name: &str,
+        session: &str,
+        query: &HashMap<String, String>,
+    ) -> Response<Bytes> {
+        let mut state = self.state.lock().unwrap();
+        if *request.method() == Method::POST {
+            let mounted = query.get("mount").zip(query.get("from")).and_then(|(digest, from)| {
+                Some((digest.clone(), state.blobs.get(from)?.get(digest)?.clone()))
+            });
+            if let Some((digest, bytes)) =
+                mounted.filter(|_| !*self.declines_mounts.lock().unwrap())
+            {
+                state.blobs.entry(name.to_owned()).or_default().insert(digest, bytes);
+                return reply(StatusCode::CREATED, "");
+            }
+            state.counter += 1;
+            let location = format!("/v2/{name}/blobs/uploads/{}", state.counter);
+            state.uploads.insert(location.clone());
+            return Response::builder()
+                .status(StatusCode::ACCEPTED)
+                .header(header::LOCATION, format!("{location}?_state=a%2Bb"))
+                .body(Bytes::new())
+                .unwrap();
+        }
+        let location = format!("/v2/{name}/blobs/uploads/{session}");
+        if query.get("_state").map(String::as_str) != Some("a+b")
+            || !state.uploads.remove(&location)
+        {
+            return error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no such upload");
+        }
+        let digest = Digest::sha256(request.body()).to_string();
+        if query.get("digest") != Some(&digest) {
+            return error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "not this digest");
+        }
+        state.blobs.entry(name.to_owned()).or_default().insert(digest, request.body().clone());
+        reply(StatusCode::CREATED, "")
+    }
+
+    fn tags(
+        &self,
+        request: &Request<Bytes>,
+        name: &str,
+        _: &str,
+        query: &HashMap<String, String>,
+    ) -> Response<Bytes> {
+        let state = self.state.lock().unwrap();
+        let Some(tags) = state.tags.get(name) else {
+            return error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "no such repository");
+        };
+        // Pages are short and the mark of the next is opaque, whatever was asked for.
+        let after = query.get("next").cloned().unwrap_or_default();
+        let page: Vec<&String> = tags.keys().filter(|tag| **tag > after).take(2).collect();
+        let mut answer = Response::builder();
+        if let Some(last) = page.last().filter(|last| tags.keys().next_back() != Some(**last)) {
+            let link = format!("<{}?next={last}>; rel=\"next\"", request.uri().path());
+            answer = answer.header(header::LINK, link);
+        }
+        let body = serde_json::json!({ "name": name, "tags": page });
+        answer.body(body.to_string().into()).unwrap()
+    }
+
+    fn token(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let Access::Bearer { user, password, expires_in } = self.access.lock().unwrap().clone()
+        else {
+            return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no tokens here");
+        };
+        if request.headers().contains_key(header::AUTHORIZATION)
+            && !is_basic(request.headers(), &user, &password)
+        {
+            return reply(
+                StatusCode::UNAUTHORIZED,
+                r#"{"details":"incorrect username or password"}"#,
+            );
+        }
+        let known = request.headers().contains_key(header::AUTHORIZATION);
+        let scopes = self.query(request).into_iter().filter(|(name, _)| name == "scope");
+        let scopes = scopes.map(|(_, scope)| scope).filter(|_| known).collect();
+        let mut state = self.state.lock().unwrap();
+        state.counter += 1;
+        let token = format!("token-{}", state.counter);
+        state.tokens.insert(token.clone(), scopes);
+        let body = serde_json::json!({ "token": token, "expires_in": expires_in });
+        reply(StatusCode::OK, &body.to_string())
+    }
+
+    /// 401 unless the request may do what it wants.
+    fn refusal(
+        &self,
+        request: &Request<Bytes>,
+        path: &str,
+        query: &HashMap<String, String>,
+    ) -> Option<Response<Bytes>> {
+        let challenge = match self.access.lock().unwrap().clone() {
+            Access::Open => return None,
+            Access::Basic { user, password } => {
+                if is_basic(request.headers(), &user, &password) {
+                    return None;
+                }
+                "Basic realm=\"test\"".to_owned()
+            }
+            Access::Bearer { .. } => {
+                if self.token_allows(request, path, query) {
+                    return None;
+                }
+                let host = request.headers().get(header::HOST).unwrap().to_str().unwrap();
+                format!("Bearer realm=\"http://{host}/token\",service=\"test\"")
+            }
+        };
+        let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");
+        refusal.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.parse().unwrap());
+        Some(refusal)
+    }
+
+    fn token_allows(
+        &self,
+        request: &Request<Bytes>,
+        path: &str,
+        query: &HashMap<String, String>,
+    ) -> bool {
+        let state = self.state.lock().unwrap();
+        let shown = request.headers().get(header::AUTHORIZATION);
+        let token = shown.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let Some(scopes) = token.and_then(|token| state.tokens.get(token)) else {
+            return false;
+        };
+        let rest = path.strip_prefix("/v2/").unwrap_or_default();
+        let name = ["/blobs/", "/manifests/", "/tags/"]
+            .iter()
+            .find_map(|mark| Some(rest.split_once(mark)?.0))
+            .unwrap_or_default();
+        let action = match *request.method() {
+            Method::GET | Method::HEAD => "pull",
+            Method::DELETE => "delete",
+            _ => "push",
+        };
+        let grants = |name: &str, action: &str| {
+            scopes.iter().any(|scope| {
+                let Ok(Scope::Repository(granted, actions)) = scope.parse() else {
+                    return false;
+                };
+                let one = Scope::Repository(granted, actions).to_string();
+                one.starts_with(&format!("repository:{name}:")) && one.contains(action)
+            })
+        };
+        grants(name, action) && query.get("from").is_none_or(|from| grants(from, "pull"))
+    }
+}
+
+type Serve = fn(&Memory, &Request<Bytes>, &str, &str, &HashMap<String, String>) -> Response<Bytes>;
+
+fn put_manifest(
+    state: &mut State,
+    name: &str,
+    reference: &str,
+    kind: &str,
+    body: &Bytes,
+) -> Response<Bytes> {
+    let Ok(manifest) = Manifest::parse(body.clone(), Some(kind)) else {
+        return error(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "not understood");
+    };
+    let digest = manifest.digest().to_string();
+    let blobs = state.blobs.entry(name.to_owned()).or_default();
+    let has_blobs = manifest.blobs().all(|blob| blobs.contains_key(blob.digest.as_str()));
+    let manifests = state.manifests.entry(name.to_owned()).or_default();
+    let mut children = manifest.children().iter();
+    if !has_blobs || !children.all(|child| manifests.contains_key(child.digest.as_str())) {
+        return error(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", "something is missing");
+    }
+    if reference.contains(':') && reference != digest {
+        return error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "not this digest");
+    }
+    manifests.insert(digest.clone(), (kind.to_owned(), body.clone()));
+    if !reference.contains(':') {
+        let tags = state.tags.entry(name.to_owned()).or_default();
+        tags.insert(reference.to_owned(), digest.clone());
+    }
+    let mut answer = reply(StatusCode::CREATED, "");
+    answer.headers_mut().insert("Docker-Content-Digest", digest.parse().unwrap());
+    answer
+}
+
+fn is_basic(headers: &HeaderMap, user: &str, password: &str) -> bool {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    headers.get(header::AUTHORIZATION).is_some_and(|value| value == &format!("Basic {pair}"))
+}
+
+fn reply(status: StatusCode, body: &str) -> Response<Bytes> {
+    Response::builder().status(status).body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
+    let body = serde_json::json!({ "errors": [{ "code": code, "message": message }] });
+    reply(status, &body.to_string())
+}
