@@ -6,5 +6,7 @@ mod bad_input;
 mod client;
 mod copy;
 mod house;
+mod logins;
 mod pipeline;
 mod support;
+mod trust;

@@ -1,5 +1,6 @@
 //! What several topics need: running programs, images, servers.
 
+pub mod clients;
 pub mod distribution;
 pub mod faulty;
 pub mod images;
