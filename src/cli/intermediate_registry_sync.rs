@@ -178,7 +178,6 @@ impl Moving {
 
 impl Report for Moved {
     fn text(&self) -> String {
-        let images = self.images.iter().map(|image| (image.name.as_str(), &image.outcome));
-        output::copies(images, &self.totals)
+        output::copies(&self.outcome)
     }
 }

@@ -1,6 +1,6 @@
 //! stderr is talk: log lines by level and format.
 
-use std::io::IsTerminal;
+use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -25,8 +25,10 @@ pub fn start(common: &Common) {
         (false, _) => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    let lines = lines.with_ansi(std::io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter);
     // A second start (a test calling two programs) keeps the first.
     let _ = match common.log_format {
         LogFormat::Text => lines.with_target(false).try_init(),

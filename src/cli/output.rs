@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::exit::{Failure, Kind};
-use crate::copy::{ImageOutcome, Totals};
+use super::exit::Failure;
+use crate::copy::Outcome;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,7 +51,7 @@ pub fn finish<R: Report>(format: Format, result: Result<R, Failure>) -> ExitCode
     };
     let text = match (format, report, error) {
         (Format::Text, Some(report), _) => report.text(),
-        (Format::Json, ..) if error.is_none_or(|failure| failure.kind != Kind::Input) => {
+        (Format::Json, ..) if error.is_none_or(|failure| !failure.is_input()) => {
             let document = Document { ok: error.is_none(), report, error };
             serde_json::to_string(&document).map(|text| text + "\n").unwrap_or_default()
         }
@@ -102,18 +102,18 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
 
 /// What a copy did, as a table with its sums.
 #[must_use]
-pub fn copies<'a>(
-    images: impl Iterator<Item = (&'a str, &'a ImageOutcome)>,
-    totals: &Totals,
-) -> String {
-    let rows: Vec<[String; 4]> = images
-        .map(|(name, outcome)| {
-            let state = if outcome.changed { "written" } else { "already there" };
-            let digest = outcome.digest.short().to_owned();
-            [name.to_owned(), outcome.to.to_string(), digest, state.to_owned()]
+pub fn copies(outcome: &Outcome) -> String {
+    let rows: Vec<[String; 4]> = outcome
+        .images
+        .iter()
+        .map(|image| {
+            let state = if image.changed { "written" } else { "already there" };
+            let digest = image.digest.short().to_owned();
+            [image.name.clone(), image.to.to_string(), digest, state.to_owned()]
         })
         .collect();
     let mut text = table(["IMAGE", "TO", "DIGEST", "STATE"], &rows);
+    let totals = &outcome.totals;
     let _ = writeln!(
         text,
         "{} blobs moved ({}), {} mounted, {} already there, {} requests, {:.2} s",

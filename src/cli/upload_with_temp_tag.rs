@@ -115,7 +115,6 @@ fn mapping(value: &str) -> Result<(String, ImageReference), String> {
 
 impl Report for Uploaded {
     fn text(&self) -> String {
-        let images = self.images.iter().map(|image| (image.name.as_str(), &image.outcome));
-        output::copies(images, &self.totals)
+        output::copies(&self.outcome)
     }
 }

@@ -85,4 +85,21 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Http { source: http::Error::NotFound { .. }, .. })
     }
+
+    /// One word for the meaning, for machines.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http { source, .. } => source.kind(),
+            Self::Login { .. } => "unauthorized",
+            Self::Realm { .. } => "realm",
+            Self::Credentials { .. } => "credentials",
+            Self::Damaged { .. } => "damaged",
+            Self::Manifest { .. } => "manifest",
+            Self::Protocol { .. } => "protocol",
+            Self::Source { source, .. } => {
+                source.downcast_ref::<Self>().map_or("source", Self::kind)
+            }
+        }
+    }
 }

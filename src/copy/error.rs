@@ -61,6 +61,25 @@ impl Error {
         Self::Client { item: item.to_owned(), source: Box::new(source) }
     }
 
+    /// One word for the meaning, for machines.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not-found",
+            Self::Refused { .. } => "refused",
+            Self::Conflict { .. } => "conflict",
+            Self::Platform { .. } => "platform",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Client { source, .. } => source.kind(),
+        }
+    }
+
+    /// Whether a safety rule said no, rather than something having failed.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Conflict { .. } | Self::Platform { .. })
+    }
+
     /// The image, `FROM to TO`.
     #[must_use]
     pub fn item(&self) -> &str {

@@ -25,6 +25,8 @@ use crate::oci::{Digest, ImageReference, Platform};
 /// One image to carry.
 #[derive(Debug, Clone)]
 pub struct Item {
+    /// What people call it, for the outcome: `<repository>:<tag>` as a job spells it.
+    pub name: String,
     /// Where it is.
     pub from: ImageReference,
     /// Where it is to be.
@@ -52,7 +54,7 @@ impl Default for Options {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Outcome {
     /// One entry per item, in their order.
     pub images: Vec<ImageOutcome>,
@@ -63,6 +65,8 @@ pub struct Outcome {
 /// What was done about one image.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageOutcome {
+    /// What people call it.
+    pub name: String,
     /// Where it was.
     #[serde(serialize_with = "as_text")]
     pub from: ImageReference,

@@ -75,6 +75,7 @@ fn add(mut sum: Totals, placed: Totals) -> Totals {
 
 fn outcome(item: Item, resolved: Resolved) -> ImageOutcome {
     ImageOutcome {
+        name: item.name,
         from: item.from,
         to: item.to,
         digest: resolved.digest,

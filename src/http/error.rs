@@ -182,6 +182,27 @@ impl Error {
         matches!(self, Self::Timeout { .. } | Self::Broken { .. } | Self::Server { .. })
     }
 
+    /// One word for the meaning, for machines.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Setup(_) | Self::Trust(_) => "setup",
+            Self::Resolve { .. } | Self::Connect { .. } => "connect",
+            Self::Tls { .. } => "tls",
+            Self::Timeout { .. } => "timeout",
+            Self::Broken { .. } => "broken",
+            Self::Source(_) => "source",
+            Self::Redirect { .. } => "redirect",
+            Self::TooLarge { .. } => "too-large",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Denied { .. } => "denied",
+            Self::NotFound { .. } => "not-found",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::Server { .. } => "server",
+            Self::Unexpected { .. } => "unexpected",
+        }
+    }
+
     /// What reqwest's error means.
     pub(super) fn from_reqwest(host: &str, error: &reqwest::Error, limit: Duration) -> Self {
         let host = host.to_owned();

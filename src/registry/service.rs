@@ -43,7 +43,10 @@ pub enum StartError {
     /// The certificate cannot be used or made.
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    /// A file, a folder or a socket.
+    /// An address cannot be listened on.
+    #[error("{0}")]
+    Listen(#[source] io::Error),
+    /// A file or a folder.
     #[error("cannot {doing}: {source}")]
     Io {
         /// What was being done, on what.
@@ -85,10 +88,7 @@ impl Service {
             [] => serve::bind_any(config.port).await,
             addresses => serve::bind(addresses).await,
         };
-        let listeners = listeners.map_err(|source| StartError::Io {
-            doing: format!("open port {}", config.port),
-            source,
-        })?;
+        let listeners = listeners.map_err(StartError::Listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let access = Access {
             users: config.users.clone(),

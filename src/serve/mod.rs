@@ -7,6 +7,8 @@
 mod connection;
 mod listen;
 mod stall;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;

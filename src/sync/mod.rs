@@ -12,29 +12,18 @@ use serde::Serialize;
 pub use self::pull::pull;
 pub use self::push::{BuildId, push};
 pub use self::references::copy;
-use crate::copy::{ImageOutcome, Totals};
+use crate::copy::Outcome;
 use crate::zuul::{self, ImageArtifact, Returned};
 use crate::{client, copy, oci};
 
 /// What was moved.
 #[derive(Debug, Serialize)]
 pub struct Moved {
-    /// Every image in the order of the input.
-    pub images: Vec<MovedImage>,
-    /// Sums over all images.
-    pub totals: Totals,
+    /// Every image in the order of the input, and the sums.
+    #[serde(flatten)]
+    pub outcome: Outcome,
     /// What `zuul_return` takes.
     pub zuul: Returned<ImageArtifact>,
-}
-
-/// One image that was moved.
-#[derive(Debug, Serialize)]
-pub struct MovedImage {
-    /// `<repository>:<tag>` as the job spells it.
-    pub name: String,
-    /// From where to where, and what.
-    #[serde(flatten)]
-    pub outcome: ImageOutcome,
 }
 
 /// Why nothing or not everything was moved.

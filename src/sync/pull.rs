@@ -1,4 +1,4 @@
-use super::{BuildId, Error, Moved, MovedImage};
+use super::{BuildId, Error, Moved};
 use crate::client::Client;
 use crate::copy::{self, Item, Options, Progress};
 use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag};
@@ -19,20 +19,14 @@ pub async fn pull(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Moved, Error> {
-    let mut items: Vec<(String, Item)> = Vec::new();
+    let mut items: Vec<Item> = Vec::new();
     for artifact in artifacts {
         let item = checked(artifact, from, to)?;
-        items.retain(|(_, earlier)| earlier.to != item.to);
-        items.push((artifact.name.clone(), item));
+        items.retain(|earlier| earlier.to != item.to);
+        items.push(item);
     }
-    let (names, items): (Vec<String>, Vec<Item>) = items.into_iter().unzip();
     let outcome = copy::run(client, items, options, progress).await?;
-    let images = names.into_iter().zip(outcome.images);
-    Ok(Moved {
-        images: images.map(|(name, outcome)| MovedImage { name, outcome }).collect(),
-        totals: outcome.totals,
-        zuul: Returned::default(),
-    })
+    Ok(Moved { outcome, zuul: Returned::default() })
 }
 
 fn checked(artifact: &ImageArtifact, from: &Registry, to: &Registry) -> Result<Item, Error> {
@@ -50,7 +44,8 @@ fn checked(artifact: &ImageArtifact, from: &Registry, to: &Registry) -> Result<I
         reference: metadata.tag.clone().into(),
         tag: Some(metadata.tag.clone()),
     };
-    Ok(Item { from: source, to: destination, expect: metadata.digest.clone() })
+    let (name, expect) = (artifact.name.clone(), metadata.digest.clone());
+    Ok(Item { name, from: source, to: destination, expect })
 }
 
 fn source(url: &str, name: &RepositoryName, tag: &Tag, from: &Registry) -> Option<ImageReference> {

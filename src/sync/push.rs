@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Error, Moved, MovedImage};
+use super::{Error, Moved};
 use crate::client::Client;
 use crate::copy::{self, Item, Options, Progress};
 use crate::oci::{self, ImageReference, Registry};
@@ -56,6 +56,7 @@ pub async fn push(
     let mut items = Vec::new();
     for (image, tag) in images.tags() {
         items.push(Item {
+            name: format!("{}:{tag}", image.repository),
             from: ImageReference {
                 registry: from.clone(),
                 repository: image.speculative_name()?,
@@ -77,7 +78,5 @@ pub async fn push(
         ImageArtifact::new(&image.repository, tag, url, moved.digest.clone())
     });
     let zuul = Returned { artifacts: artifacts.collect() };
-    let names = images.tags().map(|(image, tag)| format!("{}:{tag}", image.repository));
-    let images = names.zip(outcome.images).map(|(name, outcome)| MovedImage { name, outcome });
-    Ok(Moved { images: images.collect(), totals: outcome.totals, zuul })
+    Ok(Moved { outcome, zuul })
 }

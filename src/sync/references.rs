@@ -1,4 +1,4 @@
-use super::{Error, Moved, MovedImage};
+use super::{Error, Moved};
 use crate::client::Client;
 use crate::copy::{self, Item, Options, Progress};
 use crate::oci::ImageReference;
@@ -16,23 +16,18 @@ pub async fn copy(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Moved, Error> {
+    let pair = |from: ImageReference, to: ImageReference| Item {
+        name: to.to_string(),
+        from,
+        to,
+        expect: None,
+    };
     let items = if all_tags {
         let tags = client.image(source).tags().await?;
-        let pair = |tag: crate::oci::Tag| Item {
-            from: source.at(tag.clone()),
-            to: destination.at(tag),
-            expect: None,
-        };
-        tags.into_iter().map(pair).collect()
+        tags.into_iter().map(|tag| pair(source.at(tag.clone()), destination.at(tag))).collect()
     } else {
-        vec![Item { from: source.clone(), to: destination.clone(), expect: None }]
+        vec![pair(source.clone(), destination.clone())]
     };
-    let names: Vec<String> = items.iter().map(|item| item.to.to_string()).collect();
     let outcome = copy::run(client, items, options, progress).await?;
-    let images = names.into_iter().zip(outcome.images);
-    Ok(Moved {
-        images: images.map(|(name, outcome)| MovedImage { name, outcome }).collect(),
-        totals: outcome.totals,
-        zuul: Returned::default(),
-    })
+    Ok(Moved { outcome, zuul: Returned::default() })
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::copy::{self, ImageOutcome, Item, Options, Progress, Totals};
+use crate::copy::{self, Item, Options, Outcome, Progress};
 use crate::oci::{ImageReference, Registry, Tag};
 use crate::zuul::{
     self, ImageList, RegistryCredentials, Returned, TemporaryPrefix, UploadArtifact, ZuulImage,
@@ -34,22 +34,11 @@ pub struct Upload<'a> {
 /// What was uploaded.
 #[derive(Debug, Serialize)]
 pub struct Uploaded {
-    /// Every image and tag, in the order of the list.
-    pub images: Vec<UploadedImage>,
-    /// Sums over all images.
-    pub totals: Totals,
+    /// Every image and tag, in the order of the list, and the sums.
+    #[serde(flatten)]
+    pub outcome: Outcome,
     /// What `zuul_return` takes.
     pub zuul: Returned<UploadArtifact>,
-}
-
-/// One image that was uploaded.
-#[derive(Debug, Serialize)]
-pub struct UploadedImage {
-    /// `<repository>:<tag>` as the job spells it.
-    pub name: String,
-    /// From where to where, and what.
-    #[serde(flatten)]
-    pub outcome: ImageOutcome,
 }
 
 /// Why nothing or not everything was uploaded.
@@ -80,17 +69,13 @@ impl Upload<'_> {
     ) -> Result<Uploaded, Error> {
         let (tags, items) = self.items()?;
         let outcome = copy::run(client, items, options, progress).await?;
-        let mut images = Vec::new();
-        let mut artifacts = Vec::new();
-        for (((image, tag), waiting), outcome) in self.images.tags().zip(&tags).zip(outcome.images)
-        {
-            artifacts.push(
-                UploadArtifact::new(&image.repository, tag, waiting, outcome.digest.clone())
-                    .with(&outcome.platforms, self.patchset.map(str::to_owned)),
-            );
-            images.push(UploadedImage { name: format!("{}:{tag}", image.repository), outcome });
-        }
-        Ok(Uploaded { images, totals: outcome.totals, zuul: Returned { artifacts } })
+        let wanted = self.images.tags().zip(&tags).zip(&outcome.images);
+        let artifacts = wanted.map(|(((image, tag), waiting), uploaded)| {
+            UploadArtifact::new(&image.repository, tag, waiting, uploaded.digest.clone())
+                .with(&uploaded.platforms, self.patchset.map(str::to_owned))
+        });
+        let zuul = Returned { artifacts: artifacts.collect() };
+        Ok(Uploaded { outcome, zuul })
     }
 
     /// The tags to write and the copies to make, image by image.
@@ -108,6 +93,7 @@ impl Upload<'_> {
             }
             let waiting = self.prefix.map_or_else(|| Ok(tag.clone()), |prefix| prefix.tag(tag))?;
             items.push(Item {
+                name: format!("{}:{tag}", image.repository),
                 from: self.source(image, tag)?,
                 to: image.reference(waiting.clone())?,
                 expect: image.digests.get(tag).cloned(),

@@ -110,8 +110,8 @@ async fn an_unreachable_host_a_wrong_certificate_and_a_wrong_password_are_told_a
     let other_certificate = serde_json::to_value(source.login()).unwrap()["cert"].clone();
     for (key, value, kind, expected) in [
         // Port 1 of loopback refuses connections.
-        ("port", json!(1), "network", "127.0.0.1:1"),
-        ("cert", other_certificate, "network", "certificate"),
+        ("port", json!(1), "connect", "127.0.0.1:1"),
+        ("cert", other_certificate, "tls", "certificate"),
         ("password", json!("hunter2"), "unauthorized", "password"),
     ] {
         let mut connection = good.clone();

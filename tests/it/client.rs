@@ -12,7 +12,6 @@ use zuul_images::oci::{Digest, Reference, Registry};
 use crate::support::clients::{client, login, read, repository, source, tag};
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
-use crate::support::meaning::Meaning;
 use crate::support::memory::Access;
 use crate::support::sample;
 

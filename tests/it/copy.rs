@@ -15,7 +15,6 @@ use zuul_images::oci::{Descriptor, Digest, ImageReference, Registry};
 use crate::support::clients::{client, settings};
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
-use crate::support::meaning::Meaning;
 use crate::support::memory::Access;
 use crate::support::programs::RegistryProcess;
 use crate::support::sample::{self, Sample};
@@ -30,6 +29,7 @@ fn reference(registry: &Registry, image: &str) -> ImageReference {
 
 fn item(from: &Faulty, image: &str, to: &Faulty, target: &str) -> Item {
     Item {
+        name: format!("{image} as {target}"),
         from: reference(&from.registry(), image),
         to: reference(&to.registry(), target),
         expect: None,
@@ -488,6 +488,7 @@ mod content {
             [(source.registry(), first.registry()), (first.registry(), second.registry())]
         {
             let item = Item {
+                name: "image".to_owned(),
                 from: reference(&from, "org/a:t"),
                 to: reference(&to, "org/a:t"),
                 expect: Some(index.root.digest().clone()),

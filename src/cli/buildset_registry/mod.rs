@@ -32,8 +32,9 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  Make a registry on this host and start it in the background:
-    buildset-registry init --root ~/registry --host 192.0.2.7 > connection.json
+  Make a registry on this host and start it in the background; what clients need to know is in
+  ~/registry/connection.json afterwards:
+    buildset-registry init --root ~/registry --host 192.0.2.7
     buildset-registry serve --root ~/registry --detach
 
   Stop it; running requests end first:

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::Common;
-use crate::cli::exit::{Failure, Kind};
+use crate::cli::exit::Failure;
 use crate::cli::{log, output};
 use crate::registry::config::Period;
 use crate::registry::init::CONFIG_FILE;
@@ -197,11 +197,14 @@ impl Arguments {
 fn background_failure(line: &str, log_file: &Path) -> Failure {
     match serde_json::from_str::<Failed>(line) {
         Ok(Failed { error }) => {
-            let kind = if error.kind == "refused" { Kind::Refused } else { Kind::Io };
-            Failure::new(kind, error.message)
+            if error.kind == "refused" {
+                Failure::refused(error.message)
+            } else {
+                Failure::failed("io", error.message)
+            }
         }
-        Err(_) => Failure::new(
-            Kind::Io,
+        Err(_) => Failure::failed(
+            "io",
             format!("the process in the background ended; {} says why", log_file.display()),
         ),
     }

@@ -5,6 +5,7 @@
 //! Work on files runs on the blocking threads of tokio, and no thread waits there for a client.
 
 mod blobs;
+mod driver;
 mod files;
 mod layout;
 mod lists;
@@ -18,7 +19,6 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::task::spawn_blocking;
@@ -26,11 +26,7 @@ use tokio::task::spawn_blocking;
 use self::files::{Files, create_private, failed};
 use self::layout::Layout;
 use self::uploads::{Uploads, Writer};
-use super::{
-    Blob, ByteStream, Durability, Error, NewManifest, Page, Paging, Part, Storage, StoredManifest,
-    TagState, UploadId,
-};
-use crate::oci::{Digest, RepositoryName, Tag};
+use super::{ByteStream, Durability, Error};
 
 /// The layout this program writes; see [`Layout`].
 const FORMAT: u32 = 1;
@@ -182,146 +178,5 @@ impl Inner {
     /// Held while something is removed.
     fn removing(&self) -> RwLockWriteGuard<'_, ()> {
         self.changes.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl Storage for Filesystem {
-    async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_size(&repository, &digest)).await
-    }
-
-    async fn blob_open(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        part: Part,
-    ) -> Result<Blob, Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_open(&repository, &digest, part)).await
-    }
-
-    async fn blob_link(
-        &self,
-        from: &RepositoryName,
-        to: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<(), Error> {
-        let (from, to, digest) = (from.clone(), to.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_link(&from, &to, &digest)).await
-    }
-
-    async fn blob_repositories(&self, digest: &Digest) -> Result<Vec<RepositoryName>, Error> {
-        let digest = digest.clone();
-        self.blocking(move |inner| inner.blob_repositories(&digest)).await
-    }
-
-    async fn blob_unlink(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.blob_unlink(&repository, &digest)).await
-    }
-
-    async fn manifest_put(
-        &self,
-        repository: &RepositoryName,
-        manifest: NewManifest,
-    ) -> Result<(), Error> {
-        let repository = repository.clone();
-        self.blocking(move |inner| inner.manifest_put(&repository, &manifest)).await
-    }
-
-    async fn manifest_get(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<StoredManifest, Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.manifest_get(&repository, &digest)).await
-    }
-
-    async fn manifest_delete(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<(), Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.blocking(move |inner| inner.manifest_delete(&repository, &digest)).await
-    }
-
-    async fn referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-    ) -> Result<Vec<Bytes>, Error> {
-        let (repository, subject) = (repository.clone(), subject.clone());
-        self.blocking(move |inner| inner.referrers(&repository, &subject)).await
-    }
-
-    async fn tag_get(&self, repository: &RepositoryName, tag: &Tag) -> Result<TagState, Error> {
-        let (repository, tag) = (repository.clone(), tag.clone());
-        self.blocking(move |inner| inner.tag_get(&repository, &tag)).await
-    }
-
-    async fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
-        let (repository, tag) = (repository.clone(), tag.clone());
-        self.blocking(move |inner| inner.tag_delete(&repository, &tag)).await
-    }
-
-    async fn tags(&self, repository: &RepositoryName, paging: Paging) -> Result<Page<Tag>, Error> {
-        let repository = repository.clone();
-        self.blocking(move |inner| inner.tags(&repository, &paging)).await
-    }
-
-    async fn repositories(&self, paging: Paging) -> Result<Page<RepositoryName>, Error> {
-        self.blocking(move |inner| inner.repositories(&paging)).await
-    }
-
-    async fn upload_create(&self, repository: &RepositoryName) -> Result<UploadId, Error> {
-        self.inner.drop_forgotten_uploads();
-        self.inner.upload_create(repository)
-    }
-
-    async fn upload_offset(
-        &self,
-        repository: &RepositoryName,
-        id: &UploadId,
-    ) -> Result<u64, Error> {
-        self.inner.upload_offset(repository, id)
-    }
-
-    async fn upload_append(
-        &self,
-        repository: &RepositoryName,
-        id: &UploadId,
-        start: Option<u64>,
-        bytes: ByteStream,
-    ) -> Result<u64, Error> {
-        let writer = self.inner.writer(repository, id)?;
-        let offset = writer.offset();
-        match start {
-            Some(start) if start != offset => Err(Error::UploadOffset { offset, start }),
-            _ => Ok(self.fill(writer, bytes).await?.offset()),
-        }
-    }
-
-    async fn upload_finish(
-        &self,
-        repository: &RepositoryName,
-        id: &UploadId,
-        digest: &Digest,
-    ) -> Result<u64, Error> {
-        let writer = self.inner.writer(repository, id)?;
-        let digest = digest.clone();
-        self.blocking(move |inner| inner.upload_finish(writer, &digest)).await
-    }
-
-    async fn upload_cancel(&self, repository: &RepositoryName, id: &UploadId) -> Result<(), Error> {
-        let writer = self.inner.writer(repository, id)?;
-        self.blocking(move |inner| inner.drop_upload(&writer)).await
-    }
-
-    async fn suspend(&self) -> Result<(), Error> {
-        self.inner.suspend_uploads().await
     }
 }

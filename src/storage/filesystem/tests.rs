@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 
+use super::uploads::FORGOTTEN;
 use super::*;
+use crate::oci::Digest;
 use crate::storage::suite::suite;
+use crate::storage::{Part, Storage, UploadId};
 
 mod process {
     use super::*;
@@ -131,4 +135,21 @@ async fn damaged_content_is_never_served_and_a_new_push_repairs_it() {
     assert!(matches!(result, Err(Error::Damaged(_))));
     push().await.unwrap();
     assert_eq!(store.blob_size(&repository, &digest).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn an_upload_nobody_goes_on_with_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let id = half_an_upload(&store).await;
+    let repository = "a".parse().unwrap();
+    store.inner.drop_forgotten_uploads(FORGOTTEN);
+    assert_eq!(store.upload_offset(&repository, &id).await.unwrap(), 3);
+    let writer = store.inner.writer(&repository, &id).unwrap();
+    store.inner.drop_forgotten_uploads(Duration::ZERO);
+    assert_eq!(store.upload_offset(&repository, &id).await.unwrap(), 3);
+    drop(writer);
+    store.inner.drop_forgotten_uploads(Duration::ZERO);
+    assert!(store.upload_offset(&repository, &id).await.is_err());
+    assert_eq!(fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
 }

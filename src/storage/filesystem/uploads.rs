@@ -15,11 +15,16 @@ use crate::oci::{Algorithm, Digest, Digester, RepositoryName};
 use crate::storage::{Error, UploadId, UploadState};
 
 /// An upload nobody has touched for so long is dropped.
-const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+pub(super) const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// How often is looked for such uploads, at most.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// The uploads under way, by name.
-#[derive(Default)]
-pub(super) struct Uploads(Mutex<HashMap<UploadId, Arc<Session>>>);
+pub(super) struct Uploads {
+    sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
+    looked: Mutex<Instant>,
+}
 
 /// One upload. Whoever holds `writer` may change it.
 pub(super) struct Session {
@@ -51,9 +56,9 @@ impl Inner {
         Ok(id)
     }
 
-    /// Drops the uploads nobody goes on with.
-    pub(super) fn drop_forgotten_uploads(&self) {
-        for id in self.uploads.forgotten() {
+    /// Drops the uploads nobody has touched for so long.
+    pub(super) fn drop_forgotten_uploads(&self, after: Duration) {
+        for id in self.uploads.forgotten(after) {
             self.uploads.remove(&id);
             // What cannot be removed now is removed at the next start.
             let _ = fs::remove_file(self.layout.upload(&id));
@@ -211,10 +216,20 @@ impl Uploads {
             })
     }
 
-    fn forgotten(&self) -> Vec<UploadId> {
+    /// Says yes once a minute at most.
+    pub(super) fn is_time_to_look(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = looked.elapsed() >= LOOK;
+        if is_time {
+            *looked = Instant::now();
+        }
+        is_time
+    }
+
+    fn forgotten(&self, after: Duration) -> Vec<UploadId> {
         self.locked()
             .iter()
-            .filter(|(_, session)| session.writer.try_lock().is_ok() && session.idle() > FORGOTTEN)
+            .filter(|(_, session)| session.writer.try_lock().is_ok() && session.idle() >= after)
             .map(|(id, _)| id.clone())
             .collect()
     }
@@ -232,7 +247,13 @@ impl Uploads {
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Arc<Session>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { sessions: Mutex::default(), looked: Mutex::new(Instant::now()) }
     }
 }
 

@@ -1,10 +1,12 @@
-//! What several topics need: running programs, images, servers.
+//! What several topics need: running programs, images, servers that do wrong.
 
 pub mod clients;
 pub mod distribution;
 pub mod faulty;
+pub mod http;
 pub mod images;
-pub mod meaning;
 pub mod memory;
+pub mod process;
 pub mod programs;
+pub mod registry;
 pub mod sample;

@@ -1,15 +1,16 @@
 //! The real programs: a registry that is started and ended, and the clients with their JSON.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A `buildset-registry` process on a free port of 127.0.0.1, ended with its value.
+use super::process::{Served, init};
+
+/// A registry with a login and a certificate, and the files that clients of it need.
 pub struct RegistryProcess {
-    process: Child,
+    _process: Served,
     folder: TempDir,
     /// `127.0.0.1:PORT`.
     pub address: String,
@@ -20,29 +21,11 @@ impl RegistryProcess {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
-        let made = json(
-            &program("buildset-registry")
-                .args(["init", "--host", "127.0.0.1", "--root"])
-                .arg(&root)
-                .output()
-                .unwrap(),
-        );
-        let mut process = program("buildset-registry")
-            .args(["serve", "--listen", "127.0.0.1:0", "--root"])
-            .arg(&root)
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(folder.path().join("serve.log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let log = || std::fs::read_to_string(folder.path().join("serve.log")).unwrap();
-        let ready: Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}{}", log()));
-        let address = ready["listening"][0].as_str().unwrap().to_owned();
-        let mut connection = made["connection"].clone();
-        connection["port"] = address.rsplit(':').next().unwrap().parse::<u16>().unwrap().into();
-        let registry = Self { process, folder, address };
+        let mut connection = init(&root, &["--host", "127.0.0.1"])["connection"].take();
+        let process = Served::start(&["--root", root.to_str().unwrap()]);
+        let address = process.address.to_string();
+        connection["port"] = process.address.port().into();
+        let registry = Self { _process: process, folder, address };
         registry.write("connection.json", &connection.to_string());
         registry.write("ca.pem", connection["cert"].as_str().unwrap());
         let login = serde_json::json!({ &registry.address: {
@@ -73,14 +56,6 @@ impl RegistryProcess {
 
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
-    }
-}
-
-impl Drop for RegistryProcess {
-    fn drop(&mut self) {
-        // The process may have ended by itself; either way it is gone afterwards.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -1,0 +1,92 @@
+#![allow(clippy::unwrap_used)]
+
+use http_body_util::{BodyExt, Full};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const LONG: Duration = Duration::from_secs(20);
+
+/// Waits for the body, then says `ok`.
+struct Echo;
+
+impl Handler for Echo {
+    async fn answer(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+        let _ = request.into_body().collect().await;
+        Response::new(Full::from("ok").map_err(|never| match never {}).boxed_unsync())
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Drained>,
+}
+
+async fn start(limits: Limits, drain: Duration) -> Running {
+    let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = Server { listeners, tls: None, limits, drain, handler: Arc::new(Echo) };
+    let stopped = async { drop(stopped.await) };
+    Running { address, stop, ended: tokio::spawn(server.run(stopped)) }
+}
+
+async fn ask(stream: &mut TcpStream) -> io::Result<usize> {
+    stream.write_all(REQUEST).await?;
+    stream.read(&mut [0; 1024]).await
+}
+
+/// Whether the other side closes within a reasonable time.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(timeout(LONG, stream.read(&mut [0; 1024])).await, Ok(Ok(0) | Err(_)))
+}
+
+#[tokio::test]
+async fn slow_heads_and_idle_connections_are_ended() {
+    let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+    let running = start(limits, LONG).await;
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    let mut slow = TcpStream::connect(running.address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask(&mut idle).await.unwrap() > 0);
+    assert!(is_closed(&mut silent).await);
+    assert!(is_closed(&mut idle).await);
+    let mut answer = String::new();
+    // It is told why, or not; the connection ends either way.
+    let _ = timeout(LONG, slow.read_to_string(&mut answer)).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_for_a_place() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let running = start(limits, LONG).await;
+    let mut first = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask(&mut first).await.unwrap() > 0);
+    let mut second = TcpStream::connect(running.address).await.unwrap();
+    let waiting = timeout(Duration::from_millis(200), ask(&mut second)).await;
+    assert!(waiting.is_err());
+    drop(first);
+    let answered = timeout(LONG, second.read(&mut [0; 1024])).await;
+    assert!(answered.unwrap().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_in_time_is_cut() {
+    let running = start(Limits::default(), Duration::from_millis(200)).await;
+    let mut endless = TcpStream::connect(running.address).await.unwrap();
+    endless.write_all(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask(&mut idle).await.unwrap() > 0);
+    sleep(Duration::from_millis(50)).await;
+    running.stop.send(()).unwrap();
+    assert_eq!(timeout(LONG, running.ended).await.unwrap().unwrap(), Drained::Cut(1));
+    assert!(is_closed(&mut endless).await);
+    assert!(is_closed(&mut idle).await);
+}

@@ -1,0 +1,89 @@
+//! The program `buildset-registry` itself, as a process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A process that serves; killed with its value.
+pub struct Served {
+    pub address: SocketAddr,
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Served {
+    /// Starts `serve` with these options on a free port; returns when it answers.
+    pub fn start(options: &[&str]) -> Self {
+        let mut process = registry(&["serve", "--listen", "127.0.0.1:0"])
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
+        assert_eq!(ready["pid"], process.id());
+        let address = ready["listening"][0].as_str().unwrap().parse().unwrap();
+        Self { address, process, stdout }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// SIGTERM; returns the exit code and what else it printed.
+    pub fn terminate(mut self) -> (Option<i32>, String) {
+        send_signal("TERM", self.process.id());
+        let status = self.process.wait().unwrap();
+        let mut rest = String::new();
+        self.stdout.read_line(&mut rest).unwrap();
+        (status.code(), rest)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program, deaf to the configuration of whoever runs the tests.
+pub fn registry(arguments: &[&str]) -> Command {
+    let mut command = super::programs::program("buildset-registry");
+    command.args(arguments);
+    command
+}
+
+/// `init` in `root`; returns its document.
+pub fn init(root: &Path, options: &[&str]) -> Value {
+    let output = try_init(root, options);
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// `init` in `root`, however it ends.
+pub fn try_init(root: &Path, options: &[&str]) -> Output {
+    registry(&["init", "--root"]).arg(root).args(options).output().unwrap()
+}
+
+/// Sends a signal to one process.
+pub fn send_signal(signal: &str, pid: u32) {
+    let status = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// Runs a program the tests need; without it they fail and say so.
+pub fn tool(name: &str) -> Command {
+    let found = Command::new(name).arg("--version").output();
+    assert!(found.is_ok(), "`{name}` is needed for the tests and is not installed");
+    Command::new(name)
+}
