@@ -429,6 +429,7 @@ mod content {
             (first.login().registry().unwrap(), second.login().registry().unwrap());
         for (from, to) in [(&source.registry(), &first), (&first, &second)] {
             let item = |target: &str| Item {
+                name: target.to_owned(),
                 from: reference(from, "org/a:t"),
                 to: reference(to, target),
                 expect: Some(index.root.digest().clone()),

@@ -8,7 +8,6 @@ use zuul_images::http::{Http, Settings};
 
 use crate::support::clients::{client, login, settings, source, tag};
 use crate::support::faulty::{Fault, Faulty};
-use crate::support::meaning::Meaning;
 use crate::support::memory::Access;
 use crate::support::sample;
 

@@ -13,7 +13,6 @@ use zuul_images::tls::Trust;
 
 use crate::support::clients::{settings, tag};
 use crate::support::faulty::{Fault, Faulty};
-use crate::support::meaning::Meaning;
 
 /// What `openssl req` of the registry roles upstream makes: its own CA, shown as it is.
 fn self_signed(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
@@ -72,6 +71,24 @@ async fn a_certificate_for_another_name_is_refused_though_it_is_named() {
     let error = look(&server, trusting(&server.registry(), &certificate)).await.unwrap_err();
     assert_eq!(error.kind(), "tls");
     assert!(error.to_string().contains("is not for"), "{error}");
+}
+
+/// webpki happens to look at the validity before the CA mark; the exception for named certificates
+/// rests on that.
+#[tokio::test]
+async fn a_named_certificate_that_has_expired_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let (certificate, key) = (folder.path().join("expired.crt"), folder.path().join("expired.key"));
+    std::fs::write(&certificate, parameters.self_signed(&pair).unwrap().pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    let server = Faulty::start_tls(&certificate, &key).await;
+    let error = look(&server, trusting(&server.registry(), &certificate)).await.unwrap_err();
+    assert!(error.to_string().contains("has expired"), "{error}");
 }
 
 #[tokio::test]
