@@ -1,6 +1,7 @@
 //! What several topics need: running programs, images, servers that do wrong.
 
 pub mod distribution;
+pub mod documents;
 pub mod faulty;
 pub mod http;
 pub mod images;
