@@ -88,13 +88,14 @@ def build_row(build):
 
 
 def report_rows(build, action):
-    path = WORK / build / f"work/logs/zuul-images/{action}.json"
+    path = WORK / build / f"work/logs/zuul-images-{action}.json"
     if not path.exists():
         return
     report = load(path)
     totals = report["totals"]
-    sums = [totals["blobs_moved"], totals.get("blobs_present", 0) + totals.get("blobs_mounted", 0),
-            totals["bytes_moved"], totals["requests"], totals["seconds"]]
+    # A promotion has no word for blobs in its report: it cannot move any. The counters are asked below.
+    sums = [totals.get("blobs_moved", 0), totals.get("blobs_present", 0) + totals.get("blobs_mounted", 0),
+            totals.get("bytes_moved", 0), totals["requests"], totals["seconds"]]
     for image in report.get("images", []):
         yield [build, action, image["name"].rsplit(":", 1)[0], place(image["from"]), place(image["to"]),
                image["digest"], *sums]
@@ -185,9 +186,8 @@ def checks():
         tags = json.loads(run("skopeo", "list-tags", f"docker://{final}/{image}"))["Tags"]
         yield f"{image} keeps no temporary tag", tags == ["latest"]
         grown = load(KEEP / f"promote-{change}.counters.json")
-        totals = load(WORK / f"promote-{change}/work/logs/zuul-images/promote.json")["totals"]
-        yield (f"promote of {change} moved no blob byte, by the registry's counters and the program's",
-               grown["in"] == grown["out"] == totals["bytes_moved"] == totals["blobs_moved"] == 0)
+        yield (f"promote of {change} moved no blob byte, by the final registry's own counters",
+               grown["in"] == grown["out"] == 0 < grown["requests"])
     base, app = (layers(f"{final}/{image}", indexes[image]) for image in ("base", "app"))
     yield ("1002's published image lies on 1001's, layer by layer and on both platforms",
            all(app[arch][:len(base[arch])] == base[arch] for arch in PLATFORMS))
@@ -205,7 +205,7 @@ def checks():
         yield f"its busybox is a program for {arch}", read["machine"] == machine
     secrets = [connection(name)["password"].encode() for name in ["final", *BUILDS]]
     secrets.append(load(WORK / "intermediate.init")["connection"]["password"].encode())
-    logs = b"".join(path.read_bytes() for path in [*KEEP.glob("*.log"), *WORK.glob("*/work/logs/**/*.json")])
+    logs = b"".join(path.read_bytes() for path in [*KEEP.glob("*.log"), *WORK.glob("*/work/logs/*.json")])
     yield "no password is in any log or report", len(logs) > 0 and not any(secret in logs for secret in secrets)
 
 

@@ -7,7 +7,7 @@ use std::{fs, str};
 
 use super::hosts::{self, User};
 use super::write::{self, Access};
-use super::{Error, FileReport, Options, Target, json, registries};
+use super::{Action, Error, FileReport, Options, Target, json, registries};
 
 const DEBIAN_CA: &str = "/usr/local/share/ca-certificates";
 const FEDORA_CA: &str = "/etc/pki/ca-trust/source/anchors";
@@ -174,8 +174,9 @@ pub(super) fn refresh_trust(sysroot: &Path, files: &[FileReport]) -> Result<(), 
         return Ok(());
     }
     if changed(DEBIAN_CA) {
-        // --fresh: without it the links of a certificate that is gone stay behind.
-        run("update-ca-certificates", &["--fresh"])?;
+        // Only --fresh takes away the links of a certificate that is gone; it costs seconds.
+        let gone = files.iter().any(|file| file.action == Action::Removed);
+        run("update-ca-certificates", if gone { &["--fresh"] } else { &[] })?;
     }
     if changed(FEDORA_CA) {
         run("update-ca-trust", &[])?;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod client;
+mod configure_client;
 mod copy;
 mod house;
 mod logins;

@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod distribution;
+pub mod documents;
 pub mod faulty;
 pub mod http;
 pub mod images;
