@@ -126,7 +126,8 @@ impl Network {
 
     fn logins(&self, connections: &[Connection]) -> Result<CredentialStore, Failure> {
         let mut logins = match (&self.authfile, self.no_ambient_config) {
-            (Some(file), _) => CredentialStore::read_authfile(file)?,
+            (Some(file), false) => CredentialStore::read_authfile(file)?,
+            (Some(file), true) => CredentialStore::read_authfile(file)?.without_helpers(),
             (None, true) => CredentialStore::empty(),
             (None, false) => CredentialStore::ambient()?,
         };

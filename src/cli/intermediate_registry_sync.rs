@@ -101,7 +101,8 @@ struct Copy {
     #[arg(long)]
     all_tags: bool,
 
-    /// Only these platforms of an index; the index is then made anew
+    /// Only this platform of an index, as the image it is; an index is never rewritten, so several
+    /// must be all it has
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Vec<Platform>,
 

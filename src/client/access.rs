@@ -1,15 +1,15 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use url::Url;
 
 use super::Error;
+use super::known::{Known, Scheme, lock};
 use super::realm::Realm;
 use super::scopes::Scopes;
 use super::token::{self, Failure, Token};
-use crate::auth::{Challenge, CredentialStore, Credentials};
+use crate::auth::{CredentialStore, Credentials};
 use crate::http::{Http, Request, Response};
 use crate::oci::{Registry, RepositoryName};
 
@@ -38,30 +38,6 @@ pub(super) enum Effort {
     Persistent,
     /// Once; who asked decides what a failure means.
     Once,
-}
-
-/// What is known of a registry.
-#[derive(Debug, Default)]
-struct Known {
-    scheme: Mutex<Scheme>,
-    /// Held by the first request, so that many at once do not all learn the same by a 401.
-    first: tokio::sync::Mutex<()>,
-    tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
-}
-
-/// A token, or the one request for it that is under way.
-type Slot = tokio::sync::Mutex<Option<Token>>;
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-enum Scheme {
-    #[default]
-    Unknown,
-    Open,
-    Basic,
-    Bearer {
-        realm: String,
-        service: Option<String>,
-    },
 }
 
 impl Access {
@@ -100,14 +76,17 @@ impl Access {
         let Some(mut again) = again else {
             return Ok(response);
         };
+        // Read to its end before a token is asked for: the answer counts against the limit of the
+        // host, which may be the token server, too.
+        let refusal = response.into_error().await;
         again.authorization = self.authorization(purpose, &known, &again.url).await?;
         if again.authorization.is_none() || again.authorization == sent {
-            return Err(self.refused(purpose, response).await);
+            return Err(self.refused(purpose, &refusal).await);
         }
-        response.discard().await;
         let response = self.deliver(purpose, again, effort).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            return Err(self.refused(purpose, response).await);
+            let refusal = response.into_error().await;
+            return Err(self.refused(purpose, &refusal).await);
         }
         Ok(response)
     }
@@ -225,8 +204,7 @@ impl Access {
         found.map_err(|source| purpose.credentials(source))
     }
 
-    async fn refused(&self, purpose: Purpose<'_>, response: Response) -> Error {
-        let answer = response.into_error().await;
+    async fn refused(&self, purpose: Purpose<'_>, answer: &crate::http::Error) -> Error {
         match self.login(purpose).await {
             Ok(login) => purpose.refused(login.as_ref(), &answer.to_string()),
             Err(error) => error,
@@ -235,53 +213,6 @@ impl Access {
 
     fn known(&self, registry: &Registry) -> Arc<Known> {
         Arc::clone(lock(&self.registries).entry(registry.clone()).or_default())
-    }
-}
-
-impl Known {
-    fn scheme(&self) -> Scheme {
-        lock(&self.scheme).clone()
-    }
-
-    fn answered_openly(&self) {
-        let mut scheme = lock(&self.scheme);
-        if *scheme == Scheme::Unknown {
-            *scheme = Scheme::Open;
-        }
-    }
-
-    /// Takes in a 401: how the registry authenticates, and that the token sent is of no use.
-    fn learn(&self, headers: &HeaderMap, sent: Option<&HeaderValue>) {
-        let challenges: Vec<Challenge> = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(Challenge::parse)
-            .collect();
-        let bearer = challenges.iter().find_map(|challenge| match challenge {
-            Challenge::Bearer { realm, service, .. } => {
-                Some(Scheme::Bearer { realm: realm.clone(), service: service.clone() })
-            }
-            Challenge::Basic { .. } => None,
-        });
-        if let Some(scheme) = bearer.or_else(|| (!challenges.is_empty()).then_some(Scheme::Basic)) {
-            *lock(&self.scheme) = scheme;
-        }
-        lock(&self.tokens).retain(|_, slot| {
-            let slot = slot.try_lock();
-            let token = slot.as_ref().ok().and_then(|slot| slot.as_ref());
-            token.is_none_or(|token| Some(&token.authorization) != sent)
-        });
-    }
-
-    fn covering_token(&self, scopes: &Scopes) -> Option<Token> {
-        let tokens = lock(&self.tokens);
-        let covering = tokens.iter().filter(|(granted, _)| granted.cover(scopes));
-        covering.filter_map(|(_, slot)| slot.try_lock().ok()?.clone()).find(Token::is_valid)
-    }
-
-    fn slot(&self, scopes: &Scopes) -> Arc<Slot> {
-        Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
     }
 }
 
@@ -319,8 +250,4 @@ impl Purpose<'_> {
         };
         Error::Login { doing: self.doing.to_owned(), registry: self.registry.clone(), reason }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -140,6 +140,7 @@ impl Repository {
             (Reference::Tag(_), Some(found)) => found,
             (Reference::Tag(_), None) => {
                 // The spec lets registries leave the digest away; then only the bytes tell it.
+                drop(response);
                 let manifest = self.manifest(reference).await?;
                 return Ok(manifest.map(|manifest| ManifestHead {
                     digest: manifest.digest().clone(),

@@ -8,6 +8,7 @@
 mod access;
 mod download;
 mod error;
+mod known;
 mod manifests;
 mod realm;
 mod repository;

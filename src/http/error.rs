@@ -212,7 +212,7 @@ impl Error {
         }
         let reason = deepest(error);
         if error.is_dns() && reason.contains("no record") {
-            return Self::Resolve { host, reason };
+            return Self::Resolve { host, reason: "it has no address".to_owned() };
         }
         match (error.is_timeout(), error.is_connect()) {
             (true, true) => Self::Timeout { host, what: "did not accept a connection", limit },

@@ -9,12 +9,14 @@ use http::Method;
 use zuul_images::auth::{CredentialStore, Credentials};
 use zuul_images::client::Client;
 use zuul_images::copy::{self, Error, Item, Options, Outcome, Progress};
+use zuul_images::http::{Http, Settings};
 use zuul_images::oci::{Descriptor, Digest, ImageReference, Registry};
 
-use crate::client::client;
+use crate::support::clients::{client, settings};
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::memory::Access;
+use crate::support::programs::RegistryProcess;
 use crate::support::sample::{self, Sample};
 
 fn open(servers: &[&Registry]) -> Client {
@@ -380,6 +382,65 @@ mod content {
             assert_eq!(to.memory.blob("b", &Digest::sha256(blob)).unwrap(), *blob);
         }
         assert_eq!(to.memory.tag("b", "t").unwrap(), image.root.digest().to_string());
+    }
+
+    #[tokio::test]
+    async fn one_connection_to_a_registry_is_enough_to_copy_within_it() {
+        let server = Faulty::start().await;
+        *server.memory.declines_mounts.lock().unwrap() = true;
+        *server.memory.access.lock().unwrap() =
+            Access::Bearer { user: "u".to_owned(), password: "p".to_owned(), expires_in: 1 };
+        server.memory.hold(
+            "a",
+            "t",
+            &sample::index(&[("amd64", image("x")), ("arm64", image("y"))]),
+        );
+        let registry = server.registry();
+        let mut logins = CredentialStore::empty();
+        logins.add(&registry, None, Credentials::new("u", "p"));
+        let narrow = Settings { per_host: 1, ..settings(&[&registry]) };
+        let client = Client::new(Http::new(narrow).unwrap(), logins);
+        let items =
+            vec![item(&server, "a:t", &server, "b:t"), item(&server, "a:t", &server, "c:t")];
+        let options = Options::default();
+        let copying = copy::run(&client, items, &options, &());
+        let limit = std::time::Duration::from_secs(20);
+        let outcome = tokio::time::timeout(limit, copying).await.unwrap().unwrap();
+        assert_eq!(outcome.totals.blobs_moved, 16);
+    }
+
+    /// Over TLS with its own CA, with tokens, between two of our own registries.
+    #[tokio::test]
+    async fn our_own_registries_give_and_take() {
+        let source = Faulty::start().await;
+        let (first, second) = (RegistryProcess::start(), RegistryProcess::start());
+        let index = sample::index(&[("amd64", image("amd64")), ("arm64", image("arm64"))]);
+        source.memory.hold("org/a", "t", &index);
+        let mut logins = CredentialStore::empty();
+        let mut settings = settings(&[&source.registry()]);
+        for registry in [&first, &second] {
+            let login = registry.login();
+            let name = login.registry().unwrap();
+            settings.trust.add(&name, login.certificate().unwrap().as_bytes()).unwrap();
+            logins.add(&name, None, Credentials::new(login.username, login.password));
+        }
+        let client = Client::new(Http::new(settings).unwrap(), logins);
+        let (first, second) =
+            (first.login().registry().unwrap(), second.login().registry().unwrap());
+        for (from, to) in [(&source.registry(), &first), (&first, &second)] {
+            let item = |target: &str| Item {
+                name: target.to_owned(),
+                from: reference(from, "org/a:t"),
+                to: reference(to, target),
+                expect: Some(index.root.digest().clone()),
+            };
+            let items = vec![item("org/a:t"), item("org/b:u")];
+            let outcome =
+                copy::run(&client, items.clone(), &Options::default(), &()).await.unwrap();
+            assert_eq!((outcome.totals.blobs_moved, outcome.totals.blobs_mounted), (8, 8));
+            let again = copy::run(&client, items, &Options::default(), &()).await.unwrap();
+            assert_eq!(again.totals.requests, 3);
+        }
     }
 
     #[derive(Default)]

@@ -4,8 +4,10 @@
 
 mod bad_input;
 mod client;
+mod configure_client;
 mod copy;
 mod house;
+mod logins;
 mod pipeline;
 mod promote;
 mod registry_access;
@@ -16,3 +18,4 @@ mod registry_pull;
 mod registry_push;
 mod registry_skopeo;
 mod support;
+mod trust;

@@ -1,6 +1,5 @@
 //! The way of an image through the four programs, over real registries with TLS and logins.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -8,6 +7,7 @@ use tempfile::TempDir;
 use zuul_images::client::Repository;
 use zuul_images::oci::Digest;
 
+use crate::support::documents::documented;
 use crate::support::images::{digest_of, push_index, repository};
 use crate::support::programs::{RegistryProcess, failure, file, json, program};
 
@@ -267,33 +267,4 @@ async fn copy_takes_all_tags_or_one_platform() {
     let moved = json(&copy(&["--platform", "linux/arm64", &source, &one]));
     assert_eq!(moved["totals"]["blobs_moved"], 3);
     failure(&copy(&["--platform", "linux/riscv64", &source, &one]), 3);
-}
-
-/// Every field a program prints is described in `docs/json.md`.
-fn documented(document: &Value) {
-    let described: BTreeSet<String> = include_str!("../../docs/json.md")
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect();
-    let mut fields = BTreeSet::new();
-    collect(document, "", &mut fields);
-    let missing: Vec<&String> = fields.iter().filter(|field| !described.contains(*field)).collect();
-    assert!(missing.is_empty(), "docs/json.md does not describe {missing:?}");
-}
-
-fn collect(value: &Value, path: &str, fields: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                collect(member, &path, fields);
-            }
-        }
-        Value::Array(entries) => {
-            entries.iter().for_each(|entry| collect(entry, &format!("{path}[]"), fields));
-        }
-        _ => drop(fields.insert(path.to_owned())),
-    }
 }

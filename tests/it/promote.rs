@@ -5,7 +5,7 @@ use zuul_images::auth::CredentialStore;
 use zuul_images::oci::Digest;
 use zuul_images::promote::{self, Error, Options, Promoted, Promotion, Removed};
 
-use crate::client::client;
+use crate::support::clients::client;
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::sample::{self, Sample};
 

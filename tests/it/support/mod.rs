@@ -1,6 +1,8 @@
 //! What several topics need: running programs, images, servers that do wrong.
 
+pub mod clients;
 pub mod distribution;
+pub mod documents;
 pub mod faulty;
 pub mod http;
 pub mod images;

@@ -1,0 +1,84 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderValue};
+
+use super::scopes::Scopes;
+use super::token::Token;
+use crate::auth::Challenge;
+
+/// What is known of a registry.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    scheme: Mutex<Scheme>,
+    /// Held by the first request, so that many at once do not all learn the same by a 401.
+    pub(super) first: tokio::sync::Mutex<()>,
+    tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
+}
+
+/// A token, or the one request for it that is under way.
+pub(super) type Slot = tokio::sync::Mutex<Option<Token>>;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Scheme {
+    #[default]
+    Unknown,
+    Open,
+    Basic,
+    Bearer {
+        realm: String,
+        service: Option<String>,
+    },
+}
+
+impl Known {
+    pub(super) fn scheme(&self) -> Scheme {
+        lock(&self.scheme).clone()
+    }
+
+    pub(super) fn answered_openly(&self) {
+        let mut scheme = lock(&self.scheme);
+        if *scheme == Scheme::Unknown {
+            *scheme = Scheme::Open;
+        }
+    }
+
+    /// Takes in a 401: how the registry authenticates, and that the token sent is of no use.
+    pub(super) fn learn(&self, headers: &HeaderMap, sent: Option<&HeaderValue>) {
+        let challenges: Vec<Challenge> = headers
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(Challenge::parse)
+            .collect();
+        let bearer = challenges.iter().find_map(|challenge| match challenge {
+            Challenge::Bearer { realm, service, .. } => {
+                Some(Scheme::Bearer { realm: realm.clone(), service: service.clone() })
+            }
+            Challenge::Basic { .. } => None,
+        });
+        if let Some(scheme) = bearer.or_else(|| (!challenges.is_empty()).then_some(Scheme::Basic)) {
+            *lock(&self.scheme) = scheme;
+        }
+        lock(&self.tokens).retain(|_, slot| {
+            let slot = slot.try_lock();
+            let token = slot.as_ref().ok().and_then(|slot| slot.as_ref());
+            token.is_none_or(|token| Some(&token.authorization) != sent)
+        });
+    }
+
+    pub(super) fn covering_token(&self, scopes: &Scopes) -> Option<Token> {
+        let tokens = lock(&self.tokens);
+        let covering = tokens.iter().filter(|(granted, _)| granted.cover(scopes));
+        covering.filter_map(|(_, slot)| slot.try_lock().ok()?.clone()).find(Token::is_valid)
+    }
+
+    pub(super) fn slot(&self, scopes: &Scopes) -> Arc<Slot> {
+        Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
