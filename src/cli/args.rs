@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::exit::Failure;
-use super::log::LogFormat;
+use super::log;
 use super::output::Format;
 use crate::auth::{CredentialStore, Credentials, Secret};
 use crate::client::Client;
@@ -27,7 +27,7 @@ pub struct Common {
 
     /// How log lines on stderr look
     #[arg(long, value_enum, default_value = "text", global = true)]
-    pub log_format: LogFormat,
+    pub log_format: log::LogFormat,
 
     /// Say more on stderr; twice for everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
@@ -39,6 +39,11 @@ pub struct Common {
 }
 
 impl Common {
+    /// Starts logging as asked for.
+    pub fn start_log(&self) {
+        log::start(self.log_format, self.verbose, self.quiet);
+    }
+
     /// The format asked for, or what suits stdout.
     #[must_use]
     pub fn output(&self) -> Format {

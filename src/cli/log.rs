@@ -5,8 +5,6 @@ use std::io::IsTerminal as _;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-use super::args::Common;
-
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -17,8 +15,8 @@ pub enum LogFormat {
 }
 
 /// Starts logging on stderr. `RUST_LOG` refines the level where it is set.
-pub fn start(common: &Common) {
-    let level = match (common.quiet, common.verbose) {
+pub fn start(format: LogFormat, verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
         (true, _) => "error",
         (false, 0) => "zuul_images=info,warn",
         (false, 1) => "zuul_images=debug,info",
@@ -30,7 +28,7 @@ pub fn start(common: &Common) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter);
     // A second start (a test calling two programs) keeps the first.
-    let _ = match common.log_format {
+    let _ = match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };

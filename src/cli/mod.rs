@@ -23,7 +23,7 @@ use self::output::Report;
 
 /// Runs `work` on the async runtime, prints its report, and says how it ended.
 pub fn run<R: Report>(common: &Common, work: impl Future<Output = Result<R, Failure>>) -> ExitCode {
-    log::start(common);
+    common.start_log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(work),

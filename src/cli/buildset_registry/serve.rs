@@ -72,7 +72,7 @@ struct FailedError {
 
 impl Arguments {
     pub(super) fn run(self, common: &Common) -> ExitCode {
-        log::start(common);
+        common.start_log();
         let result = if self.detach { self.detach(common) } else { self.serve() };
         match result {
             Ok(()) => ExitCode::SUCCESS,
