@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::http::send;
-use crate::support::process::{Served, init, registry, send_signal, tool, try_init};
+use crate::support::process::{Served, init, registry, terminate, tool, try_init};
 
 const HOST: [&str; 2] = ["--host", "192.0.2.7"];
 
@@ -234,7 +234,7 @@ fn in_the_background_it_serves_until_it_is_told_to_stop() {
     let pid_file = folder.path().join("serve.pid");
     assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{pid}\n"));
     assert_eq!(send(address, "GET", "/healthz", &[], b"").body, b"ok\n");
-    send_signal("TERM", pid);
+    terminate(pid);
     wait_until(|| !pid_file.exists());
     let log = folder.path().join("serve.log");
     wait_until(|| fs::read_to_string(&log).unwrap().contains("stopped"));

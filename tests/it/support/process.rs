@@ -40,7 +40,7 @@ impl Served {
 
     /// SIGTERM; returns the exit code and what else it printed.
     pub fn terminate(mut self) -> (Option<i32>, String) {
-        send_signal("TERM", self.process.id());
+        terminate(self.process.id());
         let status = self.process.wait().unwrap();
         let mut rest = String::new();
         self.stdout.read_line(&mut rest).unwrap();
@@ -75,10 +75,10 @@ pub fn try_init(root: &Path, options: &[&str]) -> Output {
     registry(&["init", "--root"]).arg(root).args(options).output().unwrap()
 }
 
-/// Sends a signal to one process.
-pub fn send_signal(signal: &str, pid: u32) {
-    let status = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status();
-    assert!(status.unwrap().success());
+/// Tells one process to stop, as `kill` does.
+pub fn terminate(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }
 
 /// Runs a program the tests need; without it they fail and say so.
