@@ -164,6 +164,9 @@ impl Copy {
                 "--all-tags copies every tag: give SRC and DST without one",
             ));
         }
+        if let Some(credentials) = self.moving.network.registry_credentials()? {
+            credentials.allow_reference(&self.destination)?;
+        }
         let client = self.moving.network.client(&[])?;
         let options = Options { platforms: self.platform, ..self.moving.options() };
         let (from, to) = (&self.source, &self.destination);

@@ -58,7 +58,7 @@ pub fn finish<R: Report>(format: Format, result: Result<R, Failure>) -> ExitCode
         _ => String::new(),
     };
     if let Some(failure) = error {
-        say(&format!("error: {}\n", failure.message));
+        say(&format!("error: {}\n", printable(&failure.message)));
     }
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that has seen enough (`| head`) is no failure.
@@ -75,11 +75,28 @@ fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// Names from jobs and words of servers are in messages: control characters are shown, not sent to the
+/// terminal, and further lines are set in, so that none looks like a message of its own.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.trim_end().chars() {
+        match character {
+            '\n' => shown.push_str("\n  "),
+            character if character.is_control() => shown.extend(character.escape_debug()),
+            character => shown.push(character),
+        }
+    }
+    shown
+}
+
 /// Rows as an aligned table with a header; numbers are as they come, columns are left-aligned.
 #[must_use]
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
     let mut widths = header.map(|cell| cell.chars().count());
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -94,7 +111,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
         text.push('\n');
     };
     line(header);
-    for row in rows {
+    for row in &rows {
         line(std::array::from_fn(|column| row.get(column).map_or("", String::as_str)));
     }
     text
@@ -149,6 +166,11 @@ mod tests {
     fn a_table_is_aligned() {
         let rows = [["x".to_owned(), "1".to_owned()], ["longer".to_owned(), "22".to_owned()]];
         assert_eq!(table(["A", "B"], &rows), "A       B\nx       1\nlonger  22\n");
+    }
+
+    #[test]
+    fn nothing_from_outside_reaches_the_terminal_as_control() {
+        assert_eq!(printable("a\u{1b}[31m\r\nerror: forged\n"), "a\\u{1b}[31m\\r\n  error: forged");
     }
 
     #[test]

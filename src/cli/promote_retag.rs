@@ -1,5 +1,6 @@
 //! The command line of `promote-retag`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -121,14 +122,13 @@ impl Promote {
             Some(file) => Some(UploadArtifact::all(&zuul::read_artifacts(file)?)?),
             None => None,
         };
-        let prefix = self.item.prefix()?;
+        let waiting = images.waiting(&self.item.prefix()?)?;
         let mut promotions = Vec::new();
         let mut unknown = Vec::new();
-        for (image, tag) in images.tags() {
+        for ((image, tag), from) in images.tags().zip(waiting) {
             if let Some(credentials) = &credentials {
-                credentials.login_for(&image.registry, &image.repository)?;
+                credentials.allow(image)?;
             }
-            let from = image.reference(prefix.tag(tag)?)?;
             // Of several uploads of one image the newest stands last.
             let uploaded = uploads
                 .iter()
@@ -159,6 +159,13 @@ impl Promote {
 
 impl Retag {
     async fn run(self) -> Result<Promoted, Failure> {
+        if let Some(credentials) = self.network.registry_credentials()? {
+            credentials.allow_reference(&self.image)?;
+        }
+        let tags: BTreeSet<&Tag> = self.tags.iter().collect();
+        if tags.len() < self.tags.len() {
+            return Err(Failure::input("a NEW_TAG is named twice"));
+        }
         let repository = format!("{}/{}", self.image.registry, self.image.repository);
         let promotions: Vec<Promotion> = self
             .tags

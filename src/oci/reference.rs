@@ -71,6 +71,26 @@ impl Registry {
             )
     }
 
+    /// Whether both are one place: the same text, or Docker Hub under two of its names.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other || (self.is_docker_hub() && other.is_docker_hub())
+    }
+
+    /// The registry as the first component of a path in a registry that holds images of several: a
+    /// colon cannot stand in a name, so a port follows `_` and an IPv6 address is written out.
+    #[must_use]
+    pub fn path_component(&self) -> String {
+        let host = match self.host.parse::<Ipv6Addr>() {
+            Ok(address) => {
+                let parts = address.segments().map(|segment| format!("{segment:x}"));
+                format!("ipv6-{}", parts.join("-"))
+            }
+            Err(_) => self.host.clone(),
+        };
+        self.port.map_or(host.clone(), |port| format!("{host}_{port}"))
+    }
+
     /// Whether the text before the first `/` of a reference names a registry rather than a part of a
     /// Docker Hub repository: it has a `.` or a `:`, or is `localhost`.
     #[must_use]
@@ -255,6 +275,20 @@ mod tests {
         assert_eq!(image.reference, digest.clone().into());
         assert_eq!(image.tag.as_ref().map(Tag::as_str), Some("1"));
         assert_eq!(image.to_string(), format!("quay.io/a/b@{digest}"));
+    }
+
+    #[test]
+    fn a_registry_is_one_component_of_a_path() {
+        for (registry, component) in [
+            ("quay.io", "quay.io"),
+            ("host.example:5000", "host.example_5000"),
+            ("[::1]:5000", "ipv6-0-0-0-0-0-0-0-1_5000"),
+            ("[2001:db8::]", "ipv6-2001-db8-0-0-0-0-0-0"),
+        ] {
+            let made = registry.parse::<Registry>().unwrap().path_component();
+            assert_eq!(made, component);
+            assert!(format!("{made}/x").parse::<RepositoryName>().is_ok());
+        }
     }
 
     #[test]

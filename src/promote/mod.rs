@@ -101,7 +101,7 @@ pub struct Totals {
 #[non_exhaustive]
 pub enum Error {
     /// A safety rule forbids it; nothing was written.
-    #[error("nothing was promoted: {}", Reasons(.0))]
+    #[error("refused, nothing was written: {}", Reasons(.0))]
     Refused(Vec<String>),
     /// A registry could not be asked; nothing was written.
     #[error(transparent)]

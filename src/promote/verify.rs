@@ -62,7 +62,8 @@ async fn one<'a>(
     promotion: &'a Promotion,
     options: Options,
 ) -> Result<Result<Verified<'a>, String>, client::Error> {
-    let repository = client.image(&promotion.from);
+    // Asking as a writer from the start finds a wrong login before anything is written.
+    let repository = client.image(&promotion.from).writable();
     let to = Reference::Tag(promotion.to.clone());
     let against =
         |reason: String| Ok(Err(format!("{}:{}: {reason}", promotion.repository, promotion.to)));
@@ -122,7 +123,9 @@ async fn waiting(
                 )
             })
         }
-        (None, None) => Err(format!("there is no `{from}`; was it uploaded, or promoted already?")),
+        (None, None) => Err(format!(
+            "there is no `{from}`; it was not uploaded, or promoted already (then --uploads finds it by its digest)"
+        )),
     })
 }
 

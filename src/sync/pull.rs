@@ -44,8 +44,12 @@ fn checked(artifact: &ImageArtifact, from: &Registry, to: &Registry) -> Result<I
         reference: metadata.tag.clone().into(),
         tag: Some(metadata.tag.clone()),
     };
-    let (name, expect) = (artifact.name.clone(), metadata.digest.clone());
-    Ok(Item { name, from: source, to: destination, expect })
+    Ok(Item {
+        name: format!("{}:{}", metadata.repository, metadata.tag),
+        from: source,
+        to: destination,
+        expect: metadata.digest.clone(),
+    })
 }
 
 fn source(url: &str, name: &RepositoryName, tag: &Tag, from: &Registry) -> Option<ImageReference> {

@@ -67,40 +67,45 @@ impl Upload<'_> {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Uploaded, Error> {
-        let (tags, items) = self.items()?;
-        let outcome = copy::run(client, items, options, progress).await?;
-        let wanted = self.images.tags().zip(&tags).zip(&outcome.images);
-        let artifacts = wanted.map(|(((image, tag), waiting), uploaded)| {
-            UploadArtifact::new(&image.repository, tag, waiting, uploaded.digest.clone())
-                .with(&uploaded.platforms, self.patchset.map(str::to_owned))
+        let outcome = copy::run(client, self.items()?, options, progress).await?;
+        let uploaded = self.images.tags().zip(&outcome.images);
+        let artifacts = uploaded.filter_map(|((image, tag), uploaded)| {
+            let waiting = uploaded.to.tag.as_ref()?;
+            let artifact =
+                UploadArtifact::new(&image.repository, tag, waiting, uploaded.digest.clone());
+            Some(artifact.with(&uploaded.platforms, self.patchset.map(str::to_owned)))
         });
         let zuul = Returned { artifacts: artifacts.collect() };
         Ok(Uploaded { outcome, zuul })
     }
 
-    /// The tags to write and the copies to make, image by image.
-    fn items(&self) -> Result<(Vec<Tag>, Vec<Item>), Error> {
+    /// The copies to make, image by image.
+    fn items(&self) -> Result<Vec<Item>, Error> {
         let known =
             |repository: &&String| self.images.iter().any(|image| image.repository == **repository);
         if let Some(unknown) = self.sources.keys().find(|repository| !known(repository)) {
             return Err(Error::UnknownSource(unknown.clone()));
         }
-        let mut tags = Vec::new();
-        let mut items = Vec::new();
-        for (image, tag) in self.images.tags() {
-            if let Some(credentials) = self.credentials {
-                credentials.login_for(&image.registry, &image.repository)?;
+        let targets = match self.prefix {
+            Some(prefix) => self.images.waiting(prefix)?,
+            None => {
+                let finals = self.images.tags().map(|(image, tag)| image.reference(tag.clone()));
+                finals.collect::<Result<_, _>>()?
             }
-            let waiting = self.prefix.map_or_else(|| Ok(tag.clone()), |prefix| prefix.tag(tag))?;
+        };
+        let mut items = Vec::new();
+        for ((image, tag), to) in self.images.tags().zip(targets) {
+            if let Some(credentials) = self.credentials {
+                credentials.allow(image)?;
+            }
             items.push(Item {
                 name: format!("{}:{tag}", image.repository),
                 from: self.source(image, tag)?,
-                to: image.reference(waiting.clone())?,
+                to,
                 expect: image.digests.get(tag).cloned(),
             });
-            tags.push(waiting);
         }
-        Ok((tags, items))
+        Ok(items)
     }
 
     fn source(&self, image: &ZuulImage, tag: &Tag) -> Result<ImageReference, Error> {

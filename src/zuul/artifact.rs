@@ -147,20 +147,10 @@ pub fn read_artifacts(path: &Path) -> Result<Vec<Value>, Error> {
 fn flatten(value: Value) -> Option<Vec<Value>> {
     match value {
         Value::Null => Some(Vec::new()),
-        Value::Array(entries) => {
-            let mut artifacts = Vec::new();
-            for entry in entries {
-                match entry {
-                    // A build of the builds API carries its artifacts; an artifact carries none.
-                    Value::Object(mut build) if build.contains_key("artifacts") => {
-                        artifacts.extend(flatten(build.remove("artifacts")?)?);
-                    }
-                    Value::Object(_) => artifacts.push(entry),
-                    _ => return None,
-                }
-            }
-            Some(artifacts)
+        Value::Array(entries) if entries.iter().any(|entry| entry.get("artifacts").is_some()) => {
+            of_builds(entries)
         }
+        Value::Array(entries) => entries.iter().all(Value::is_object).then_some(entries),
         Value::Object(mut object) => match object.remove("zuul") {
             Some(Value::Object(mut zuul)) => {
                 zuul.remove("artifacts").map_or(Some(Vec::new()), flatten)
@@ -169,6 +159,20 @@ fn flatten(value: Value) -> Option<Vec<Value>> {
         },
         _ => None,
     }
+}
+
+/// The artifacts of the builds API's answer, oldest build first as everywhere else: the API names the
+/// newest first. Builds that did not succeed have nothing to offer.
+fn of_builds(builds: Vec<Value>) -> Option<Vec<Value>> {
+    let mut artifacts = Vec::new();
+    for build in builds.into_iter().rev() {
+        let Value::Object(mut build) = build else { return None };
+        let succeeded = build.get("result").and_then(Value::as_str).is_none_or(|r| r == "SUCCESS");
+        if let Some(found) = build.remove("artifacts").filter(|_| succeeded) {
+            artifacts.extend(flatten(found)?);
+        }
+    }
+    Some(artifacts)
 }
 
 /// The `container_image` artifacts among `artifacts`, in their order.
@@ -238,6 +242,14 @@ mod tests {
             assert_eq!(image_artifacts(&flatten(value).unwrap()).unwrap().len(), 1);
         }
         assert_eq!(flatten(json!({"zuul": {}})).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_newest_successful_build_of_the_api_comes_last() {
+        let of = |name: &str, result: &str| json!({"result": result, "artifacts": [{"name": name, "url": "u"}]});
+        let answer = json!([of("failed", "FAILURE"), of("new", "SUCCESS"), of("old", "SUCCESS")]);
+        let names = flatten(answer).unwrap().into_iter().map(|artifact| artifact["name"].clone());
+        assert_eq!(names.collect::<Vec<_>>(), ["old", "new"]);
     }
 
     #[test]

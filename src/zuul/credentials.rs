@@ -5,8 +5,8 @@ use std::path::Path;
 use fancy_regex::Regex;
 use serde::Deserialize;
 
-use super::{Document, Error, Secrecy};
-use crate::oci::Registry;
+use super::{Document, Error, Secrecy, ZuulImage};
+use crate::oci::{ImageReference, Registry};
 
 /// The `container_registry_credentials` variable: logins by registry name.
 #[derive(Debug, Default)]
@@ -70,36 +70,56 @@ impl RegistryCredentials {
         self.0.iter().filter_map(|(registry, login)| Some((registry.parse().ok()?, login)))
     }
 
-    /// The login `registry`, if it may be used for `repository` (a full name with registry).
+    /// Whether `image` may be written: its login is there, is its own registry's, and allows it.
     ///
     /// # Errors
-    /// No such login, or the login's `repository` expression does not match.
-    pub fn login_for(&self, registry: &str, repository: &str) -> Result<&RegistryLogin, Error> {
-        let login = self.0.get(registry).ok_or_else(|| {
+    /// Names the image and which of the three it is.
+    pub fn allow(&self, image: &ZuulImage) -> Result<(), Error> {
+        let ZuulImage { registry, repository, .. } = image;
+        let Some(login) = self.0.get(registry) else {
             let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            Error::value(
-                repository,
-                format!(
-                    "no credentials for registry `{registry}` (container_registry_credentials has: {})",
-                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-                ),
-            )
-        })?;
-        match login.expression() {
-            None => Ok(login),
-            Some(Ok(expression)) if expression.is_match(repository).unwrap_or(false) => Ok(login),
-            Some(_) => Err(Error::value(
-                repository,
-                format!(
-                    "the credentials of `{registry}` are only for repositories that match `{}`",
-                    login.repository.as_deref().unwrap_or_default()
-                ),
-            )),
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let reason = format!(
+                "no credentials for registry `{registry}` (container_registry_credentials has: {known})"
+            );
+            return Err(Error::value(repository, reason));
+        };
+        let host = image.host()?;
+        if !registry.parse::<Registry>().is_ok_and(|registry| registry.is_same(&host)) {
+            let reason = format!(
+                "its `registry` is `{registry}`, but it is in `{host}`; a login goes to its own registry only"
+            );
+            return Err(Error::value(repository, reason));
         }
+        login.allow(registry, repository)
+    }
+
+    /// Whether the login of its registry, if there is one, may be used for `image`.
+    ///
+    /// # Errors
+    /// The login's `repository` expression does not match.
+    pub fn allow_reference(&self, image: &ImageReference) -> Result<(), Error> {
+        let repository = format!("{}/{}", image.registry, image.repository);
+        let mut logins = self.iter().filter(|(registry, _)| registry.is_same(&image.registry));
+        logins.try_for_each(|(registry, login)| login.allow(&registry.to_string(), &repository))
     }
 }
 
 impl RegistryLogin {
+    fn allow(&self, registry: &str, repository: &str) -> Result<(), Error> {
+        match self.expression() {
+            None => Ok(()),
+            Some(Ok(expression)) if expression.is_match(repository).unwrap_or(false) => Ok(()),
+            Some(_) => {
+                let rule = self.repository.as_deref().unwrap_or_default();
+                let reason = format!(
+                    "the credentials of `{registry}` are only for repositories that match `{rule}`"
+                );
+                Err(Error::value(repository, reason))
+            }
+        }
+    }
+
     fn expression(&self) -> Option<Result<Regex, fancy_regex::Error>> {
         self.repository.as_deref().map(Regex::new)
     }
@@ -120,24 +140,48 @@ mod tests {
         RegistryCredentials::parse(&Document::new("login.yaml", text))
     }
 
+    fn allow(logins: &RegistryCredentials, registry: &str, repository: &str) -> Result<(), String> {
+        let image = ZuulImage {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+            tags: Vec::new(),
+            digests: BTreeMap::new(),
+        };
+        logins.allow(&image).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn a_repository_outside_the_expression_is_refused_by_name() {
         let logins =
             read("quay.io: {username: u, password: secret, repository: '^quay.io/org/'}").unwrap();
-        assert!(logins.login_for("quay.io", "quay.io/org/img").is_ok());
-        let error = logins.login_for("quay.io", "quay.io/other/img").unwrap_err().to_string();
+        assert_eq!(allow(&logins, "quay.io", "quay.io/org/img"), Ok(()));
+        let error = allow(&logins, "quay.io", "quay.io/other/img").unwrap_err();
         assert!(error.contains("quay.io/other/img") && error.contains("^quay.io/org/"), "{error}");
-        let error = logins.login_for("ghcr.io", "ghcr.io/x").unwrap_err().to_string();
+        let error = allow(&logins, "ghcr.io", "ghcr.io/x").unwrap_err();
         assert!(error.contains("no credentials for registry `ghcr.io`"), "{error}");
         assert!(!format!("{logins:?}").contains("secret"));
     }
 
     #[test]
+    fn the_rule_of_a_login_cannot_be_evaded_by_naming_another_registry() {
+        let logins = "quay.io: {username: u, password: p, repository: '/good/'}
+ghcr.io: {username: u, password: p}
+";
+        let logins = read(logins).unwrap();
+        let error = allow(&logins, "ghcr.io", "quay.io/evil/img").unwrap_err();
+        assert!(error.contains("it is in `quay.io`"), "{error}");
+        let image = |text: &str| text.parse::<ImageReference>().unwrap();
+        assert!(logins.allow_reference(&image("quay.io/evil/img:x")).is_err());
+        assert!(logins.allow_reference(&image("quay.io/good/img:x")).is_ok());
+        assert!(logins.allow_reference(&image("else.example/evil/img:x")).is_ok());
+    }
+
+    #[test]
     fn the_expression_is_searched_and_may_look_around() {
         let logins =
-            read("quay.io: {username: u, password: p, repository: 'org/(?!secret)'}").unwrap();
-        assert!(logins.login_for("quay.io", "quay.io/org/img").is_ok());
-        assert!(logins.login_for("quay.io", "quay.io/org/secret").is_err());
+            read("docker.io: {username: u, password: p, repository: 'org/(?!secret)'}").unwrap();
+        assert_eq!(allow(&logins, "docker.io", "org/img"), Ok(()));
+        assert!(allow(&logins, "docker.io", "docker.io/org/secret").is_err());
     }
 
     #[test]

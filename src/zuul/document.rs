@@ -1,5 +1,6 @@
 use std::io::Read;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::DeserializeOwned;
 
@@ -8,8 +9,13 @@ use super::Error;
 /// The largest input file that is read, in bytes; image lists and artifacts are far below it.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// YAML nodes a document may have: guards against alias bombs, far above any real list.
-const MAX_NODES: usize = 5_000_000;
+/// YAML nodes a document may have, far above any real list, and how many of them may come from
+/// aliases: guards against bombs.
+const MAX_NODES: usize = 1_000_000;
+const MAX_ALIASED: usize = 10_000;
+
+/// Standard input can be read by one document only.
+static STDIN_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The text of one YAML or JSON file (JSON is read as the YAML it is) and where it came from.
 pub struct Document {
@@ -34,6 +40,9 @@ impl Document {
     /// A file that is missing, larger than 64 MiB or not UTF-8.
     pub fn read(path: &Path, secrecy: Secrecy) -> Result<Self, Error> {
         let stdin = path.as_os_str() == "-";
+        if stdin && STDIN_TAKEN.swap(true, Ordering::Relaxed) {
+            return Err(Error::value("-", "standard input can be read only once"));
+        }
         let file = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let mut text = String::new();
         let source: std::io::Result<Box<dyn Read>> = if stdin {
@@ -74,21 +83,38 @@ impl Document {
     /// Names file, line and column, and shows the place unless the text is secret.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let options = serde_saphyr::options! {
-            budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: 4 * MAX_NODES },
+            budget: serde_saphyr::budget! {
+                max_nodes: MAX_NODES,
+                max_events: 4 * MAX_NODES,
+                max_recorded_anchor_events: MAX_ALIASED,
+            },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
             with_snippet: self.secrecy == Secrecy::Public,
         };
         serde_saphyr::from_str_with_options(&self.text, options).map_err(|error| {
             let detail = match (self.secrecy, error.location()) {
                 (Secrecy::Public, _) => error.render(),
-                (Secrecy::Secret, Some(place)) => format!(
-                    "line {} column {}: not what is expected here (the text is not shown: it is secret)",
-                    place.line(),
-                    place.column()
-                ),
-                (Secrecy::Secret, None) => "not what is expected (the text is secret)".to_owned(),
+                (Secrecy::Secret, place) => {
+                    let place = place.map_or_else(String::new, |place| {
+                        format!("line {} column {}: ", place.line(), place.column())
+                    });
+                    format!("{place}{} (the text is not shown: it is secret)", without_text(&error))
+                }
             };
             Error::Document { file: self.file.clone(), detail }
         })
+    }
+}
+
+/// What is wrong, in words that hold nothing of the document itself.
+fn without_text(error: &serde_saphyr::Error) -> String {
+    let message = error.to_string();
+    let missing = message.split("missing field `").nth(1).and_then(|rest| rest.split('`').next());
+    match missing {
+        Some(field) => format!("the key `{field}` is missing"),
+        None if message.contains("unknown field") => "this key is not known here".to_owned(),
+        None if message.contains("duplicate") => "this key is there twice".to_owned(),
+        None => "not what is expected here".to_owned(),
     }
 }
 
@@ -120,6 +146,30 @@ mod tests {
         let error = document.parse::<BTreeMap<String, u32>>().unwrap_err().to_string();
         assert!(error.contains("login.yaml: line 1"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_key_of_a_secret_file_is_named() {
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code, reason = "only read")]
+        struct Login {
+            username: String,
+        }
+        let mut document = Document::new("login.yaml", "password: hunter2\n");
+        document.secrecy = Secrecy::Secret;
+        let error = document.parse::<Login>().unwrap_err().to_string();
+        assert!(error.contains("`username` is missing"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_bomb_of_aliases_is_refused_at_once() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let below = format!("*a{}", level - 1);
+            text += &format!("a{level}: &a{level} [{}]\n", vec![below; 10].join(", "));
+        }
+        assert!(Document::new("bomb", &text).parse::<serde_json::Value>().is_err());
     }
 
     #[test]

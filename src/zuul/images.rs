@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Document, Error, Secrecy};
+use super::{Document, Error, Secrecy, TemporaryPrefix};
 use crate::oci::{Digest, ImageReference, Registry, RepositoryName, Tag};
 
 /// A `container_images` or `docker_images` list, checked.
@@ -58,18 +58,15 @@ impl ImageList {
         };
         let images = entries.into_iter().map(|entry| ZuulImage::new(entry, document.file()));
         let images = images.collect::<Result<Vec<_>, _>>()?;
-        let mut seen = std::collections::BTreeSet::new();
-        for (image, tag) in
-            images.iter().flat_map(|image| image.tags.iter().map(move |t| (image, t)))
-        {
-            if !seen.insert((&image.repository, tag)) {
-                return Err(Error::value(
-                    document.file(),
-                    format!("{}:{tag} is listed twice", image.repository),
-                ));
+        let list = Self { images };
+        let mut seen = HashSet::new();
+        for (image, tag) in list.tags() {
+            if !seen.insert(image.reference(tag.clone())?) {
+                let reason = format!("{}:{tag} is listed twice", image.repository);
+                return Err(Error::value(document.file(), reason));
             }
         }
-        Ok(Self { images })
+        Ok(list)
     }
 
     /// The images in the order of the list.
@@ -80,6 +77,26 @@ impl ImageList {
     /// Every image with each of its tags.
     pub fn tags(&self) -> impl Iterator<Item = (&ZuulImage, &Tag)> {
         self.images.iter().flat_map(|image| image.tags.iter().map(move |tag| (image, tag)))
+    }
+
+    /// Where every image and tag waits for promotion, in the order of [`ImageList::tags`].
+    ///
+    /// # Errors
+    /// A temporary tag that is a final tag, too: uploading would publish one untested image under the
+    /// name of another, and cleaning up would remove what was promoted.
+    pub fn waiting(&self, prefix: &TemporaryPrefix) -> Result<Vec<ImageReference>, Error> {
+        let finals = self.tags().map(|(image, tag)| image.reference(tag.clone()));
+        let finals = finals.collect::<Result<HashSet<_>, _>>()?;
+        let waiting = self.tags().map(|(image, tag)| {
+            let waiting = image.reference(prefix.tag(tag)?)?;
+            if finals.contains(&waiting) {
+                let reason =
+                    format!("the temporary tag of `{tag}` is a final tag of the list, too");
+                return Err(Error::value(waiting.to_string(), reason));
+            }
+            Ok(waiting)
+        });
+        waiting.collect()
     }
 }
 
@@ -116,6 +133,16 @@ impl ZuulImage {
             .map_err(|error| Error::value(&self.repository, error))
     }
 
+    /// The registry it is in.
+    ///
+    /// # Errors
+    /// As [`ZuulImage::reference`].
+    pub fn host(&self) -> Result<Registry, Error> {
+        let tag = self.tags.first().cloned().map_or_else(|| "latest".parse(), Ok);
+        let tag = tag.map_err(|error| Error::value(&self.repository, error))?;
+        Ok(self.reference(tag)?.registry)
+    }
+
     /// The name under which buildset and intermediate registries keep this repository.
     ///
     /// # Errors
@@ -133,7 +160,8 @@ impl ZuulImage {
 pub fn path_below_registry(repository: &str) -> Result<RepositoryName, Error> {
     let path = match repository.split_once('/') {
         Some((host, rest)) if Registry::is_named_by(host) => {
-            format!("{}/{rest}", host.to_ascii_lowercase().replace(':', "_"))
+            let host: Registry = host.parse().map_err(|error| Error::value(repository, error))?;
+            format!("{}/{rest}", host.path_component())
         }
         _ => repository.to_owned(),
     };
@@ -260,9 +288,37 @@ mod tests {
     }
 
     #[test]
+    fn a_temporary_tag_that_is_a_final_tag_is_refused() {
+        let list = parse("[{repository: q.io/a, tags: [latest, rel_latest]}]").unwrap();
+        let error = list.waiting(&TemporaryPrefix::Pipeline("rel".parse().unwrap())).unwrap_err();
+        assert!(error.to_string().contains("q.io/a:rel_latest"), "{error}");
+        let waiting = list.waiting(&TemporaryPrefix::Change("1".parse().unwrap())).unwrap();
+        assert_eq!(waiting[1].to_string(), "q.io/a:change_1_rel_latest");
+    }
+
+    #[test]
+    fn two_spellings_of_one_image_are_one_image() {
+        for other in ["Q.io/a", "q.io/a"] {
+            let text = format!("[{{repository: q.io/a}}, {{repository: {other}}}]");
+            assert!(parse(&text).unwrap_err().to_string().contains("listed twice"));
+        }
+        let text = "docker_images: [{repository: org/a}, {repository: docker.io/org/a}]";
+        assert!(parse(text).is_err());
+    }
+
+    #[test]
+    fn names_from_jobs_cannot_write_to_the_terminal() {
+        let text = "[{repository: \"a.io/b\\e[31m\\r\\nerror: forged\"}]";
+        let error = parse(text).unwrap_err().to_string();
+        assert!(!error.contains(['\u{1b}', '\r', '\n']), "{error:?}");
+    }
+
+    #[test]
     fn a_registry_with_a_port_becomes_one_path_component() {
         let name = path_below_registry("Registry.example:5000/a/b").unwrap();
         assert_eq!(name.as_str(), "registry.example_5000/a/b");
         assert_eq!(path_below_registry("docker.io/a").unwrap().as_str(), "docker.io/a");
+        let name = path_below_registry("[::1]:5000/a").unwrap();
+        assert_eq!(name.as_str(), "ipv6-0-0-0-0-0-0-0-1_5000/a");
     }
 }

@@ -52,6 +52,23 @@ pub enum Error {
 
 impl Error {
     fn value(item: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Value { item: item.into(), reason: reason.to_string() }
+        Self::Value { item: printable(&item.into()), reason: printable(&reason.to_string()) }
     }
+}
+
+/// Untrusted jobs write what is named in errors: on one line, without control characters, and short.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 400;
+    let mut shown = String::new();
+    for (position, character) in text.chars().enumerate() {
+        if position == LONGEST {
+            shown.push('…');
+            break;
+        }
+        match character.is_control() {
+            true => shown.extend(character.escape_debug()),
+            false => shown.push(character),
+        }
+    }
+    shown
 }

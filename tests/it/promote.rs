@@ -81,8 +81,32 @@ async fn undo_names_what_it_cannot_take_back() {
     );
     server.fault(usize::MAX, Method::DELETE, "", Fault::Answer(405, Vec::new(), String::new()));
     let error = promote_both(&server).await.unwrap_err().to_string();
-    assert!(error.contains("could not put back") && error.contains("org/a:one"), "{error}");
+    assert!(error.contains("NOT put back") && error.contains("org/a:one"), "{error}");
     assert_eq!(server.memory.tag("org/a", "one"), Some(digest(&image)));
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_put_back_too() {
+    let (server, _) = waiting().await;
+    let old = image("old");
+    server.memory.hold("org/a", "two", &old);
+    // The write is done, but all that is heard of it is an error; a look finds it.
+    server.fault(1, Method::PUT, "manifests/two", Fault::Status(403));
+    let error = promote_both(&server).await.unwrap_err().to_string();
+    assert!(error.contains("tags: 2"), "{error}");
+    assert_eq!(server.memory.tag("org/a", "one"), None);
+    assert_eq!(server.memory.tag("org/a", "two"), Some(digest(&old)));
+}
+
+#[tokio::test]
+async fn a_refused_first_write_is_told_as_what_it_is() {
+    let (server, _) = waiting().await;
+    let refusal = Fault::Answer(403, Vec::new(), String::new());
+    server.fault(usize::MAX, Method::PUT, "", refusal);
+    match promote_both(&server).await {
+        Err(Error::Client(error)) => assert_eq!(error.kind(), "denied"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
