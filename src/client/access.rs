@@ -211,7 +211,7 @@ impl Access {
         }
     }
 
-    fn known(&self, registry: &Registry) -> Arc<Known> {
+    pub(super) fn known(&self, registry: &Registry) -> Arc<Known> {
         Arc::clone(lock(&self.registries).entry(registry.clone()).or_default())
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::WWW_AUTHENTICATE;
@@ -15,6 +16,8 @@ pub(super) struct Known {
     /// Held by the first request, so that many at once do not all learn the same by a 401.
     pub(super) first: tokio::sync::Mutex<()>,
     tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
+    /// It answered an upload that names its digest, but no repository to mount from, with an error.
+    refuses_lone_mounts: AtomicBool,
 }
 
 /// A token, or the one request for it that is under way.
@@ -66,6 +69,14 @@ impl Known {
             let token = slot.as_ref().ok().and_then(|slot| slot.as_ref());
             token.is_none_or(|token| Some(&token.authorization) != sent)
         });
+    }
+
+    pub(super) fn refuses_lone_mounts(&self) -> bool {
+        self.refuses_lone_mounts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refused_a_lone_mount(&self) {
+        self.refuses_lone_mounts.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn covering_token(&self, scopes: &Scopes) -> Option<Token> {

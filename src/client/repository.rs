@@ -5,6 +5,7 @@ use url::Url;
 
 use super::Error;
 use super::access::{Access, Effort, Purpose};
+use super::known::Known;
 use super::scopes::Scopes;
 use crate::http::{Http, Request, Response};
 use crate::oci::{Registry, RepositoryName};
@@ -44,6 +45,10 @@ impl Repository {
 
     pub(super) fn http(&self) -> &Http {
         self.access.http()
+    }
+
+    pub(super) fn known(&self) -> Arc<Known> {
+        self.access.known(&self.registry)
     }
 
     pub(super) fn scopes(&self) -> &Scopes {

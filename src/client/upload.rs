@@ -113,6 +113,34 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
+        self.begin(purpose, blob).await
+    }
+
+    /// Starts an upload. The digest goes along: a registry that has the blob in a repository the
+    /// caller may read can mount it from there (distribution-spec, "Mounting a blob from another
+    /// repository", without `from`), and most others take no notice.
+    async fn begin(&self, purpose: Purpose<'_>, blob: &Descriptor) -> Result<Opened, Error> {
+        let known = self.known();
+        if !known.refuses_lone_mounts() {
+            let mut request = self.post(purpose)?;
+            request.url.query_pairs_mut().append_pair("mount", blob.digest.as_str());
+            let response = self.send(purpose, request, Effort::Persistent).await?;
+            match response.status() {
+                StatusCode::CREATED => {
+                    response.discard().await;
+                    return Ok(Opened::Mounted);
+                }
+                status if status.is_success() => return self.session(purpose, response).await,
+                StatusCode::BAD_REQUEST
+                | StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::UNPROCESSABLE_ENTITY => {
+                    response.discard().await;
+                    known.refused_a_lone_mount();
+                }
+                _ => return Err(purpose.http(response.into_error().await)),
+            }
+        }
         let response = self.send(purpose, self.post(purpose)?, Effort::Persistent).await?;
         if !response.status().is_success() {
             return Err(purpose.http(response.into_error().await));

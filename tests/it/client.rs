@@ -251,6 +251,19 @@ mod uploads {
     }
 
     #[tokio::test]
+    async fn a_registry_that_refuses_a_mount_from_nowhere_is_asked_once() {
+        let server = Faulty::start().await;
+        let repository = repository(&server, "a");
+        server.fault(usize::MAX, Method::POST, "mount=", Fault::Answer(400, vec![], String::new()));
+        for name in ["one", "two"] {
+            let (bytes, blob) = sample::blob(name, 1000);
+            let pushed = repository.push_blob(&blob, source(&bytes), None).await.unwrap();
+            assert_eq!(pushed, Pushed::Moved(1000));
+        }
+        assert_eq!(server.count(Method::POST, ""), 3);
+    }
+
+    #[tokio::test]
     async fn a_lost_reply_is_settled_by_head_and_a_cut_upload_begun_anew() {
         let server = Faulty::start().await;
         let (bytes, blob) = sample::blob("layer", 200_000);
