@@ -152,6 +152,7 @@ fn stored(error: &storage::Error) -> (StatusCode, OciErrorCode) {
         Error::RepositoryUnknown(_) => (Status::NOT_FOUND, Code::NameUnknown),
         Error::BlobUnknown { .. } => (Status::NOT_FOUND, Code::BlobUnknown),
         Error::BlobsMissing { .. } => (Status::BAD_REQUEST, Code::ManifestBlobUnknown),
+        Error::BlobSize { .. } => (Status::BAD_REQUEST, Code::SizeInvalid),
         Error::ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
         Error::UploadUnknown { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         Error::UploadBusy(_) => (Status::CONFLICT, Code::BlobUploadInvalid),

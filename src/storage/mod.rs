@@ -78,8 +78,8 @@ pub struct StoredManifest {
 pub struct NewManifest {
     /// Its digest, type and bytes.
     pub manifest: StoredManifest,
-    /// Blobs that must be linked in the repository already.
-    pub blobs: Vec<Digest>,
+    /// Blobs that must be linked in the repository already, with their sizes in bytes.
+    pub blobs: Vec<(Digest, u64)>,
     /// The manifest it is attached to, and the descriptor (JSON) to list there.
     pub referrer: Option<(Digest, Bytes)>,
     /// Tags to set once everything else is in place.
