@@ -16,6 +16,9 @@ pub enum Error {
     /// A name, tag, digest or manifest breaks its grammar.
     #[error(transparent)]
     Invalid(oci::Error),
+    /// HTTP/1.1 without exactly one host (RFC 9112, section 3.2).
+    #[error("a request needs one header `Host`")]
+    Host,
     /// The path names one registry, `ns` another.
     #[error("`{name}` and ns={namespace} name different registries")]
     NamespaceConflict {

@@ -63,6 +63,7 @@ impl Registry {
         call: &mut Call,
         route: Result<Route, Error>,
     ) -> Result<Response<Body>, Error> {
+        call.demand_host()?;
         match route? {
             Route::Health => base::health(call),
             Route::Metrics => self.metrics(call),

@@ -111,6 +111,7 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::NoSuchPath => (Status::NOT_FOUND, Code::NotFound),
         Error::NoSuchUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         Error::Invalid(error) => invalid(error, method),
+        Error::Host => (Status::BAD_REQUEST, Code::Unsupported),
         Error::NamespaceConflict { .. } => (Status::BAD_REQUEST, Code::NameInvalid),
         Error::Method { .. } => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
         Error::Unauthorized { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
