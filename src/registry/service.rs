@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,11 +13,18 @@ use crate::serve::{self, Drained, Limits, Server};
 use crate::storage::{self, Filesystem, Storage};
 use crate::tls;
 
+/// An upload nobody has touched for so long is dropped.
+const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// How often is looked for such uploads, at least.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// A registry that listens, and answers as soon as it runs.
 pub struct Service {
     server: Server<Registry>,
     storage: Arc<dyn Storage>,
     addresses: Vec<SocketAddr>,
+    forgotten: Duration,
 }
 
 /// Why a registry could not be set up or started.
@@ -105,6 +113,7 @@ impl Service {
                 handler: Arc::new(Registry::new(Arc::clone(&storage), access, config.body_idle.0)),
             },
             storage,
+            forgotten: FORGOTTEN,
         })
     }
 
@@ -112,6 +121,13 @@ impl Service {
     #[must_use]
     pub fn draining(mut self, drain: Duration) -> Self {
         self.server.drain = drain;
+        self
+    }
+
+    /// Sets after which time an upload nobody has touched is dropped.
+    #[must_use]
+    pub fn forgetting(mut self, forgotten: Duration) -> Self {
+        self.forgotten = forgotten;
         self
     }
 
@@ -126,8 +142,20 @@ impl Service {
     /// # Errors
     /// Uploads under way could not be written down; what was acknowledged is safe all the same.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Drained, StartError> {
-        let drained = self.server.run(stop).await;
+        let drained = tokio::select! {
+            drained = self.server.run(stop) => drained,
+            never = drop_forgotten(&*self.storage, self.forgotten) => match never {},
+        };
         self.storage.suspend().await?;
         Ok(drained)
+    }
+}
+
+async fn drop_forgotten(storage: &dyn Storage, after: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK.min(after)).await;
+        if let Err(error) = storage.drop_idle_uploads(after).await {
+            tracing::warn!(%error, "an abandoned upload could not be removed");
+        }
     }
 }

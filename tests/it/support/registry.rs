@@ -41,6 +41,20 @@ impl Registry {
 
     /// In a folder that another registry left.
     pub fn start_in(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(folder, change, |service| service)
+    }
+
+    /// With a service that drops uploads nobody has touched for so long.
+    pub fn start_forgetting(after: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_as(folder, |_| {}, move |service| service.forgetting(after))
+    }
+
+    fn start_as(
+        folder: TempDir,
+        change: impl FnOnce(&mut Config),
+        set: impl FnOnce(Service) -> Service + Send + 'static,
+    ) -> Self {
         let user = |name: &str, access| User {
             name: name.to_owned(),
             password: "secret".to_owned(),
@@ -60,7 +74,7 @@ impl Registry {
             runtime.block_on(async {
                 let listen = "127.0.0.1:0".parse().unwrap();
                 let service = Service::open(&config, &[listen]).await.unwrap();
-                let service = service.draining(Duration::from_secs(5));
+                let service = set(service.draining(Duration::from_secs(5)));
                 say.send(service.addresses()[0]).unwrap();
                 let stop = async { drop(stopped.await) };
                 service.run(stop).await.unwrap()
