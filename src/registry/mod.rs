@@ -21,6 +21,7 @@ mod metrics;
 mod names;
 mod referrers;
 mod respond;
+mod root_config;
 mod route;
 mod service;
 mod tags;

@@ -16,6 +16,7 @@ mod registry_init;
 mod registry_limits;
 mod registry_pull;
 mod registry_push;
+mod registry_root;
 mod registry_skopeo;
 mod support;
 mod trust;

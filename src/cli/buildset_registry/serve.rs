@@ -145,7 +145,7 @@ impl Arguments {
     fn detach(&self, common: &Common) -> Result<(), Failure> {
         let file = self.config_file();
         // What is wrong with the configuration is said here, not in a log.
-        Config::read(&file)?;
+        Service::check(&Config::read(&file)?)?;
         let log_file = file.with_file_name("serve.log");
         let log = open_log(&log_file)
             .map_err(|error| Failure::io(&format!("open {}", log_file.display()), &error))?;
