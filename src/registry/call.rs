@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use super::Error;
-use super::access::Caller;
+use super::caller::Caller;
 use super::names::Repository;
 use crate::oci::RepositoryName;
 use crate::serve::Peer;

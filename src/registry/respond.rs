@@ -10,7 +10,6 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 
 use super::Error;
-use super::call::Call;
 use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
 use crate::serve::Body;
 use crate::storage;
@@ -52,10 +51,10 @@ pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: impl T
 }
 
 /// The last touch on every answer.
-pub(super) fn finish(call: &Call, result: Result<Response<Body>, Error>) -> Response<Body> {
-    let mut response = result.unwrap_or_else(|error| error_response(&error, &call.method));
+pub(super) fn finish(method: &Method, result: Result<Response<Body>, Error>) -> Response<Body> {
+    let mut response = result.unwrap_or_else(|error| error_response(&error, method));
     set(&mut response, API_VERSION, "registry/2.0");
-    if call.method == Method::HEAD {
+    if *method == Method::HEAD {
         *response.body_mut() = empty(StatusCode::OK).into_body();
     }
     response

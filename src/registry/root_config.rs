@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::Config;
-use super::access::User;
+use super::caller::User;
 use super::files::read_if_there;
 use super::service::StartError;
 use crate::zuul::Connection;

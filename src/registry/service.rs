@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::access::Access;
-use super::token::Signer;
+use super::signer::Signer;
 use super::{Config, Registry, files};
 use crate::serve::{self, Drained, Limits, Server};
 use crate::storage::{self, Filesystem, Storage};
