@@ -14,6 +14,7 @@ mod registry_access;
 mod registry_crash;
 mod registry_init;
 mod registry_limits;
+mod registry_manifests;
 mod registry_pull;
 mod registry_push;
 mod registry_root;
