@@ -60,13 +60,15 @@ impl Manifest {
     /// Reads `bytes`, which came with this `Content-Type` (parameters are ignored).
     ///
     /// # Errors
-    /// Refuses what is larger than [`MAX_MANIFEST_BYTES`], is not one of the four manifest types,
-    /// or names another type inside than outside.
+    /// Refuses what is larger than [`MAX_MANIFEST_BYTES`], is not UTF-8 (RFC 8259, section 8.1), is not
+    /// one of the four manifest types, or names another type inside than outside.
     pub fn parse(bytes: Bytes, content_type: Option<&str>) -> Result<Self, Error> {
         let fail = |reason: String| Error::Manifest { reason };
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(fail(format!("it has {} bytes, more than 4 MiB", bytes.len())));
         }
+        // The reader of JSON does not look into texts that it skips.
+        std::str::from_utf8(&bytes).map_err(|e| fail(e.to_string()))?;
         let head: Head = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
         let media_type = head.media_type(content_type).map_err(fail)?;
         let content = if media_type::is_index(&media_type) {
@@ -255,6 +257,17 @@ mod tests {
             assert!(parse(text, content_type).is_err(), "{text:.60}");
         }
         assert!(parse(&" ".repeat(MAX_MANIFEST_BYTES + 1), None).is_err());
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_refused_where_nobody_reads_them_too() {
+        let with = |odd: &[u8]| {
+            let odd = [br#"{"odd":""#, odd, br#"","#].concat();
+            let bytes = [&odd, &image().as_bytes()[1..]].concat();
+            Manifest::parse(bytes.into(), None)
+        };
+        assert!(with(b"\xff").is_err());
+        assert!(with("é".as_bytes()).is_ok());
     }
 
     #[test]

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::Authority;
-use http::{Method, Request};
+use http::{Method, Request, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use super::Error;
-use super::access::Caller;
+use super::caller::Caller;
 use super::names::Repository;
 use crate::oci::RepositoryName;
 use crate::serve::Peer;
@@ -25,6 +25,7 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     pub(super) caller: Caller,
     query: Vec<(String, String)>,
+    version: Version,
     authority: Option<String>,
     secure: bool,
     body: Option<Incoming>,
@@ -45,11 +46,21 @@ impl Call {
             authority: authority.map(|authority| authority.to_string()),
             path: parts.uri.path().to_owned(),
             method: parts.method,
+            version: parts.version,
             headers: parts.headers,
             caller: Caller::Anonymous,
             secure: peer.secure,
             body: Some(body),
         }
+    }
+
+    /// Refuses a request without a host, or with two: clients before HTTP/1.1 need none.
+    pub(super) fn demand_host(&self) -> Result<(), Error> {
+        let given = self.headers.get_all(header::HOST).iter().count();
+        if given == 1 || given == 0 && self.version < Version::HTTP_11 {
+            return Ok(());
+        }
+        Err(Error::Host)
     }
 
     /// The repository that the name in the path means.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::access::{Level, User};
+use super::caller::{Level, User};
 use super::service::StartError;
 use crate::storage::Durability;
 

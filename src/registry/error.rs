@@ -1,6 +1,5 @@
 use std::io;
 
-use super::call::Call;
 use crate::{oci, storage};
 
 /// Why a request does not get what it asks for.
@@ -16,6 +15,9 @@ pub enum Error {
     /// A name, tag, digest or manifest breaks its grammar.
     #[error(transparent)]
     Invalid(oci::Error),
+    /// HTTP/1.1 without exactly one host (RFC 9112, section 3.2).
+    #[error("a request needs one header `Host`")]
+    Host,
     /// The path names one registry, `ns` another.
     #[error("`{name}` and ns={namespace} name different registries")]
     NamespaceConflict {
@@ -83,17 +85,4 @@ pub enum Error {
     /// The store did not do it.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-}
-
-impl Error {
-    /// Says on stderr what the operator should see: faults of this side.
-    pub(super) fn log(&self, call: &Call) {
-        if let Self::Storage(error @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) =
-            self
-        {
-            tracing::error!(method = %call.method, path = call.path, %error, "the store failed");
-        } else {
-            tracing::debug!(method = %call.method, path = call.path, error = %self, "refused");
-        }
-    }
 }

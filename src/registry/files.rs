@@ -1,7 +1,9 @@
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 /// Makes a folder, and those above it, that only its owner enters.
 pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
@@ -10,13 +12,17 @@ pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
 
 /// Writes a whole file that only its owner reads; it is never seen half written.
 pub(super) fn private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file =
-        tempfile::Builder::new().prefix(".new-").tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    written(path, bytes)?.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Waits until nobody else changes a folder; whoever holds the file may.
+pub(super) fn lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// Reads a file that may be absent.
@@ -28,22 +34,31 @@ pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The key tokens are signed with; made where there is none. Of several that make it at the same time
-/// one wins.
-pub(super) fn token_key(path: &Path) -> io::Result<[u8; 32]> {
+/// The key tokens are signed with, if it is there.
+pub(super) fn token_key(path: &Path) -> io::Result<Option<[u8; 32]>> {
+    let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it does not hold exactly 32 bytes");
+    read_if_there(path)?.map(|bytes| bytes.try_into().map_err(wrong)).transpose()
+}
+
+/// Makes the key tokens are signed with. Of several that make it at the same time one wins.
+pub(super) fn new_token_key(path: &Path) -> io::Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            file.write_all(&key)?;
-            file.sync_all()?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::read(path)?.try_into().map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, "it does not hold exactly 32 bytes")
-            })
-        }
-        Err(error) => Err(error),
+    match written(path, &key)?.persist_noclobber(path) {
+        Ok(_) => Ok(key),
+        Err(failed) => match token_key(path) {
+            Ok(Some(theirs)) => Ok(theirs),
+            _ => Err(failed.error),
+        },
     }
+}
+
+/// A file beside `path` that only its owner reads, with these bytes.
+fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file =
+        tempfile::Builder::new().prefix(".new-").tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::files::{private_file, private_folder, read_if_there, token_key};
+use super::files::{lock, new_token_key, private_file, private_folder, read_if_there, token_key};
+use super::root_config::settle;
 use super::service::StartError;
-use crate::tls::{Authority, Subject};
+use crate::tls::{Authority, Subject, server_config};
 use crate::zuul::Connection;
 
 /// The name under which nodes reach a registry whose host is an address: docker cannot read
@@ -59,12 +60,12 @@ struct Certificates {
     changed: bool,
 }
 
-/// Makes a root, or brings one up to date: the authority's key, the password and the token key stay,
+/// Makes a root, or brings one up to date, one caller at a time: the authority's key, the password and the token key stay,
 /// certificates are made anew where their names change or they soon expire. The connection is written
 /// last, so that a root that was interrupted is made whole by the next call.
 ///
 /// # Errors
-/// A name no certificate can be made for, a configuration somebody edited, or the disk refuses.
+/// A name no certificate can be made for, a configuration that does not fit, or the disk refuses.
 pub fn init(plan: &Plan) -> Result<Initialised, StartError> {
     let host = plan.host.parse::<Subject>()?;
     if plan.user.is_empty() || plan.user.contains(|c: char| c == ':' || c.is_control()) {
@@ -72,33 +73,36 @@ pub fn init(plan: &Plan) -> Result<Initialised, StartError> {
             "the user name is empty, or has a `:` or a control character".to_owned(),
         ));
     }
+    let subjects = subjects(&host, &plan.sans)?;
     let root = &plan.root;
+    private_folder(root).map_err(|error| StartError::io("create", root, error))?;
+    let lock_file = root.join("init.lock");
+    let _alone = lock(&lock_file).map_err(|error| StartError::io("lock", &lock_file, error))?;
+    let before = previous_connection(root);
+    let config = root.join(CONFIG_FILE);
+    let settled = settle(&config, plan.port, &plan.user, before.as_ref())?;
+
     let folder = root.join("tls");
     private_folder(&folder).map_err(|error| StartError::io("create", &folder, error))?;
-    let key = root.join("token.key");
-    token_key(&key).map_err(|error| StartError::io("write", &key, error))?;
-
-    let subjects = subjects(&host, &plan.sans)?;
+    let new_key = make_token_key(&root.join("token.key"))?;
     let certificates = certificates(&folder, &subjects)?;
-    let before = previous_connection(root);
     let connection = Connection {
         host: host.to_string(),
         port: plan.port,
         username: plan.user.clone(),
-        password: match &before {
-            Some(before) => before.password.clone(),
-            None => random_password()?,
-        },
+        password: settled.password,
         cert: Some(certificates.authority),
     };
-    let config = root.join(CONFIG_FILE);
-    let written = write_config(&config, before.as_ref(), &connection)?;
+    if let Some(text) = &settled.text {
+        write(&config, text.as_bytes())?;
+    }
     let same = before.as_ref() == Some(&connection);
     if !same {
         let text = serde_json::to_vec_pretty(&connection).unwrap_or_default();
         write(&root.join("connection.json"), &text)?;
     }
-    Ok(Initialised { connection, config, changed: !same || written || certificates.changed })
+    let changed = !same || settled.text.is_some() || certificates.changed || new_key;
+    Ok(Initialised { connection, config, changed })
 }
 
 fn subjects(host: &Subject, sans: &[String]) -> Result<Vec<Subject>, StartError> {
@@ -112,6 +116,18 @@ fn subjects(host: &Subject, sans: &[String]) -> Result<Vec<Subject>, StartError>
         }
     }
     Ok(subjects)
+}
+
+/// A key that no server could use is made anew too.
+fn make_token_key(path: &Path) -> Result<bool, StartError> {
+    match token_key(path) {
+        Ok(Some(_)) => return Ok(false),
+        Ok(None) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => remove(path)?,
+        Err(error) => return Err(StartError::io("read", path, error)),
+    }
+    new_token_key(path).map_err(|error| StartError::io("write", path, error))?;
+    Ok(true)
 }
 
 fn certificates(folder: &Path, subjects: &[Subject]) -> Result<Certificates, StartError> {
@@ -130,7 +146,7 @@ fn certificates(folder: &Path, subjects: &[Subject]) -> Result<Certificates, Sta
     let authority = match known {
         Some((authority, record)) if authority.permits(subjects) => {
             let fresh = record.expires > soon() && record.subjects == subjects;
-            if fresh && server.is_file() && server_key.is_file() {
+            if fresh && server_config(&server, &server_key).is_ok() {
                 return Ok(Certificates { authority: authority.certificate, changed: false });
             }
             authority
@@ -164,88 +180,9 @@ fn soon() -> i64 {
     Timestamp::now().as_second().saturating_add(30 * 24 * 60 * 60)
 }
 
-/// Writes the configuration, unless it is there already. One that somebody edited is theirs.
-fn write_config(
-    file: &Path,
-    before: Option<&Connection>,
-    connection: &Connection,
-) -> Result<bool, StartError> {
-    let wanted = config_text(connection);
-    let ours = |text: &str| before.is_some_and(|before| text == config_text(before));
-    match read_text(file)? {
-        Some(text) if text == wanted => return Ok(false),
-        Some(text) if !ours(&text) => {
-            let needs = |before: &Connection| {
-                (before.port, &before.username) != (connection.port, &connection.username)
-            };
-            if before.is_some_and(needs) {
-                return Err(StartError::Refused(format!(
-                    "{} was edited: change the port and the user there, or remove it",
-                    file.display()
-                )));
-            }
-            return Ok(false);
-        }
-        _ => {}
-    }
-    write(file, wanted.as_bytes())?;
-    Ok(true)
-}
-
-fn config_text(connection: &Connection) -> String {
-    // JSON strings are YAML strings.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    format!(
-        "\
-# Configuration of buildset-registry. Paths are relative to this file; unknown keys are refused.
-
-# The port on every address of this host; `listen: [\"192.0.2.1:5000\"]` names addresses instead.
-port: {port}
-
-# Without this section the registry speaks HTTP without TLS.
-tls:
-  certificate: tls/server.pem
-  key: tls/server.key
-
-storage:
-  folder: storage
-  # What a push that was answered survives: `process`, the end of the process at any moment;
-  # `commit`, a loss of power too (slower: data is synced before the answer).
-  durability: process
-
-# 32 random bytes that tokens are signed with.
-token_key: token.key
-
-# Who may log in. access: read (pull) or write (pull, push, delete).
-users:
-  - name: {user}
-    pass: {password}
-    access: write
-
-# Whether images can be pulled without a login. Left out: yes, unless a user has only read access.
-#anonymous_pull: true
-
-# How long a push may bring no bytes.
-#body_idle: 60s
-",
-        port = connection.port,
-        user = quoted(&connection.username),
-        password = quoted(&connection.password),
-    )
-}
-
 /// A connection that cannot be read is made anew, with another password.
 fn previous_connection(root: &Path) -> Option<Connection> {
     Connection::read(&root.join("connection.json")).ok()
-}
-
-fn random_password() -> Result<String, StartError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| StartError::Io {
-        doing: "make a password".to_owned(),
-        source: std::io::Error::other(error),
-    })?;
-    Ok(hex::encode(bytes))
 }
 
 fn read_text(path: &Path) -> Result<Option<String>, StartError> {

@@ -94,7 +94,7 @@ impl Registry {
             Manifest::parse(bytes, call.header(header::CONTENT_TYPE)).map_err(Error::Invalid)?;
         let (digest, tags) = named(call, &manifest, reference)?;
         let new = NewManifest {
-            blobs: manifest.blobs().map(|blob| blob.digest.clone()).collect(),
+            blobs: manifest.blobs().map(|blob| (blob.digest.clone(), blob.size)).collect(),
             referrer: referrer(&manifest, &digest),
             manifest: StoredManifest {
                 digest: digest.clone(),

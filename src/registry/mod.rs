@@ -11,6 +11,7 @@ mod base;
 mod blobs;
 mod body;
 mod call;
+mod caller;
 mod catalog;
 pub mod config;
 mod error;
@@ -21,8 +22,10 @@ mod metrics;
 mod names;
 mod referrers;
 mod respond;
+mod root_config;
 mod route;
 mod service;
+mod signer;
 mod tags;
 mod token;
 mod uploads;
@@ -38,9 +41,9 @@ use self::call::Call;
 use self::metrics::Metrics;
 use self::route::{Resource, Route};
 use crate::serve::{Body, Handler, Peer};
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 
-pub use self::access::{Level, User};
+pub use self::caller::{Level, User};
 pub use self::config::Config;
 pub use self::error::Error;
 pub use self::service::{Service, StartError};
@@ -63,6 +66,7 @@ impl Registry {
         call: &mut Call,
         route: Result<Route, Error>,
     ) -> Result<Response<Body>, Error> {
+        call.demand_host()?;
         match route? {
             Route::Health => base::health(call),
             Route::Metrics => self.metrics(call),
@@ -95,9 +99,9 @@ impl Handler for Registry {
         call.caller = self.access.caller(&call);
         let result = self.dispatch(&mut call, route).await;
         if let Err(error) = &result {
-            error.log(&call);
+            log(error, &call);
         }
-        let response = respond::finish(&call, result);
+        let response = respond::finish(&call.method, result);
         call.drain().await;
         self.metrics.request(&call.method, label, response.status());
         tracing::info!(
@@ -110,5 +114,15 @@ impl Handler for Registry {
             "request"
         );
         response
+    }
+}
+
+/// Says on stderr what the operator should see: faults of this side.
+fn log(error: &Error, call: &Call) {
+    if let Error::Storage(fault @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) = error
+    {
+        tracing::error!(method = %call.method, path = call.path, error = %fault, "the store failed");
+    } else {
+        tracing::debug!(method = %call.method, path = call.path, %error, "refused");
     }
 }

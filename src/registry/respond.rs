@@ -10,7 +10,6 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 
 use super::Error;
-use super::call::Call;
 use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
 use crate::serve::Body;
 use crate::storage;
@@ -52,10 +51,10 @@ pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: impl T
 }
 
 /// The last touch on every answer.
-pub(super) fn finish(call: &Call, result: Result<Response<Body>, Error>) -> Response<Body> {
-    let mut response = result.unwrap_or_else(|error| error_response(&error, &call.method));
+pub(super) fn finish(method: &Method, result: Result<Response<Body>, Error>) -> Response<Body> {
+    let mut response = result.unwrap_or_else(|error| error_response(&error, method));
     set(&mut response, API_VERSION, "registry/2.0");
-    if call.method == Method::HEAD {
+    if *method == Method::HEAD {
         *response.body_mut() = empty(StatusCode::OK).into_body();
     }
     response
@@ -111,6 +110,7 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::NoSuchPath => (Status::NOT_FOUND, Code::NotFound),
         Error::NoSuchUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         Error::Invalid(error) => invalid(error, method),
+        Error::Host => (Status::BAD_REQUEST, Code::Unsupported),
         Error::NamespaceConflict { .. } => (Status::BAD_REQUEST, Code::NameInvalid),
         Error::Method { .. } => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
         Error::Unauthorized { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
@@ -152,6 +152,7 @@ fn stored(error: &storage::Error) -> (StatusCode, OciErrorCode) {
         Error::RepositoryUnknown(_) => (Status::NOT_FOUND, Code::NameUnknown),
         Error::BlobUnknown { .. } => (Status::NOT_FOUND, Code::BlobUnknown),
         Error::BlobsMissing { .. } => (Status::BAD_REQUEST, Code::ManifestBlobUnknown),
+        Error::BlobSize { .. } => (Status::BAD_REQUEST, Code::SizeInvalid),
         Error::ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
         Error::UploadUnknown { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         Error::UploadBusy(_) => (Status::CONFLICT, Code::BlobUploadInvalid),

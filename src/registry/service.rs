@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -5,25 +6,34 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
 use super::access::Access;
-use super::token::Signer;
+use super::signer::Signer;
 use super::{Config, Registry, files};
 use crate::serve::{self, Drained, Limits, Server};
 use crate::storage::{self, Filesystem, Storage};
 use crate::tls;
+
+/// An upload nobody has touched for so long is dropped.
+const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// How often is looked for such uploads, at least.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// A registry that listens, and answers as soon as it runs.
 pub struct Service {
     server: Server<Registry>,
     storage: Arc<dyn Storage>,
     addresses: Vec<SocketAddr>,
+    forgotten: Duration,
 }
 
 /// Why a registry could not be set up or started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration cannot be used.
+    /// The configuration, or a file it names, cannot be used.
     #[error("{file}: {reason}")]
     Config {
         /// The file.
@@ -63,16 +73,23 @@ impl StartError {
 }
 
 impl Service {
+    /// Looks whether the files the configuration names can be used.
+    ///
+    /// # Errors
+    /// Names the file, and what to do.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        server_config(config)?;
+        token_key(config)?;
+        Ok(())
+    }
+
     /// Opens the store and binds the sockets: `listen` where it is not empty, else what the
     /// configuration says.
     ///
     /// # Errors
     /// Another process serves the store, or a file or socket cannot be had.
     pub async fn open(config: &Config, listen: &[SocketAddr]) -> Result<Self, StartError> {
-        let tls = match &config.tls {
-            Some(tls) => Some(tls::server_config(&tls.certificate, &tls.key)?),
-            None => None,
-        };
+        let tls = server_config(config)?;
         let store = config.storage.clone();
         let opening =
             tokio::task::spawn_blocking(move || Filesystem::open(&store.folder, store.durability));
@@ -81,8 +98,11 @@ impl Service {
             source: error.into(),
         })?;
         let storage: Arc<dyn Storage> = Arc::new(opened?);
-        let key = files::token_key(&config.token_key)
-            .map_err(|error| StartError::io("use the token key", &config.token_key, error))?;
+        let key = match token_key(config)? {
+            Some(key) => key,
+            None => files::new_token_key(&config.token_key)
+                .map_err(|error| StartError::io("write", &config.token_key, error))?,
+        };
         let listen = if listen.is_empty() { &config.listen } else { listen };
         let listeners = match listen {
             [] => serve::bind_any(config.port).await,
@@ -105,6 +125,7 @@ impl Service {
                 handler: Arc::new(Registry::new(Arc::clone(&storage), access, config.body_idle.0)),
             },
             storage,
+            forgotten: FORGOTTEN,
         })
     }
 
@@ -112,6 +133,13 @@ impl Service {
     #[must_use]
     pub fn draining(mut self, drain: Duration) -> Self {
         self.server.drain = drain;
+        self
+    }
+
+    /// Sets after which time an upload nobody has touched is dropped.
+    #[must_use]
+    pub fn forgetting(mut self, forgotten: Duration) -> Self {
+        self.forgotten = forgotten;
         self
     }
 
@@ -126,8 +154,39 @@ impl Service {
     /// # Errors
     /// Uploads under way could not be written down; what was acknowledged is safe all the same.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Drained, StartError> {
-        let drained = self.server.run(stop).await;
+        let drained = tokio::select! {
+            drained = self.server.run(stop) => drained,
+            never = drop_forgotten(&*self.storage, self.forgotten) => match never {},
+        };
         self.storage.suspend().await?;
         Ok(drained)
+    }
+}
+
+fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, StartError> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    match tls::server_config(&tls.certificate, &tls.key) {
+        Ok(config) => Ok(Some(config)),
+        Err(tls::Error::File { file, reason }) => Err(unusable(file, &reason)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn token_key(config: &Config) -> Result<Option<[u8; 32]>, StartError> {
+    let file = &config.token_key;
+    files::token_key(file).map_err(|error| unusable(file.display().to_string(), &error.to_string()))
+}
+
+fn unusable(file: String, reason: &str) -> StartError {
+    let next = "put the right one there, or run `buildset-registry init` again";
+    StartError::Config { file, reason: format!("{reason}; {next}") }
+}
+
+async fn drop_forgotten(storage: &dyn Storage, after: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK.min(after)).await;
+        if let Err(error) = storage.drop_idle_uploads(after).await {
+            tracing::warn!(%error, "an abandoned upload could not be removed");
+        }
     }
 }

@@ -26,6 +26,16 @@ pub enum Error {
         /// All that are missing.
         digests: Vec<Digest>,
     },
+    /// A manifest says another size of a blob than it has.
+    #[error("the manifest says {announced} bytes of blob {digest}, which has {size}")]
+    BlobSize {
+        /// Which.
+        digest: Digest,
+        /// What the manifest says.
+        announced: u64,
+        /// Size of the blob in bytes.
+        size: u64,
+    },
     /// No such manifest or tag.
     #[error("manifest {reference} is not in repository {repository}")]
     ManifestUnknown {

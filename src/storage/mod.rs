@@ -14,7 +14,7 @@ mod upload;
 
 use std::io;
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -78,8 +78,8 @@ pub struct StoredManifest {
 pub struct NewManifest {
     /// Its digest, type and bytes.
     pub manifest: StoredManifest,
-    /// Blobs that must be linked in the repository already.
-    pub blobs: Vec<Digest>,
+    /// Blobs that must be linked in the repository already, with their sizes in bytes.
+    pub blobs: Vec<(Digest, u64)>,
     /// The manifest it is attached to, and the descriptor (JSON) to list there.
     pub referrer: Option<(Digest, Bytes)>,
     /// Tags to set once everything else is in place.
@@ -211,6 +211,10 @@ pub trait Storage: Send + Sync {
 
     /// Drops an upload.
     async fn upload_cancel(&self, repository: &RepositoryName, id: &UploadId) -> Result<(), Error>;
+
+    /// Drops the uploads nobody has touched for `idle`. One that is being written is not idle, however
+    /// slowly its bytes come.
+    async fn drop_idle_uploads(&self, idle: Duration) -> Result<(), Error>;
 
     /// Writes down the uploads that are under way, so that the next process can go on with them.
     async fn suspend(&self) -> Result<(), Error>;

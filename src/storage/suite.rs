@@ -25,6 +25,7 @@ macro_rules! suite {
             other_digest_algorithms_are_verified_too
             the_same_blob_from_many_writers_is_stored
             a_manifest_without_its_blobs_is_refused
+            a_manifest_that_says_another_size_of_a_blob_is_refused
             a_manifest_comes_back_byte_for_byte
             a_deleted_manifest_takes_its_tags_and_its_place_among_referrers
             a_deleted_tag_leaves_its_manifest
@@ -70,14 +71,14 @@ async fn read(store: &dyn Storage, repository: &str, digest: &Digest, part: Part
     parts.concat()
 }
 
-fn manifest(bytes: &'static [u8], blobs: &[&Digest], tags: &[&str]) -> NewManifest {
+fn manifest(bytes: &'static [u8], blobs: &[(&Digest, u64)], tags: &[&str]) -> NewManifest {
     NewManifest {
         manifest: StoredManifest {
             digest: Digest::sha256(bytes),
             media_type: "application/x".to_owned(),
             bytes: Bytes::from_static(bytes),
         },
-        blobs: blobs.iter().copied().cloned().collect(),
+        blobs: blobs.iter().map(|(digest, size)| ((*digest).clone(), *size)).collect(),
         referrer: None,
         tags: tags.iter().map(|text| tag(text)).collect(),
     }
@@ -223,7 +224,7 @@ pub(super) async fn the_same_blob_from_many_writers_is_stored(store: &dyn Storag
 pub(super) async fn a_manifest_without_its_blobs_is_refused(store: &dyn Storage) {
     let here = push(store, "a", b"layer").await;
     let elsewhere = push(store, "b", b"config").await;
-    let new = manifest(b"{}", &[&elsewhere, &here], &["1"]);
+    let new = manifest(b"{}", &[(&elsewhere, 6), (&here, 6)], &["1"]);
     match store.manifest_put(&name("a"), new).await {
         Err(Error::BlobsMissing { digests, .. }) => assert_eq!(digests, [elsewhere]),
         other => panic!("{other:?}"),
@@ -233,10 +234,22 @@ pub(super) async fn a_manifest_without_its_blobs_is_refused(store: &dyn Storage)
     assert!(matches!(result, Err(Error::ManifestUnknown { .. })));
 }
 
+pub(super) async fn a_manifest_that_says_another_size_of_a_blob_is_refused(store: &dyn Storage) {
+    let (config, layer) = (push(store, "a", b"config").await, push(store, "a", b"layer").await);
+    let new = manifest(b"{}", &[(&config, 6), (&layer, 6)], &["1"]);
+    match store.manifest_put(&name("a"), new).await {
+        Err(Error::BlobSize { digest, announced: 6, size: 5 }) => assert_eq!(digest, layer),
+        other => panic!("{other:?}"),
+    }
+    assert!(store.tag_get(&name("a"), &tag("1")).await.is_err());
+    let new = manifest(b"{}", &[(&config, 6), (&layer, 5)], &["1"]);
+    store.manifest_put(&name("a"), new).await.unwrap();
+}
+
 pub(super) async fn a_manifest_comes_back_byte_for_byte(store: &dyn Storage) {
     let repository = name("a");
     let blob = push(store, "a", b"layer").await;
-    let new = manifest(b"{ \n\n\"a\":\r\n1}\n", &[&blob], &["1", "2"]);
+    let new = manifest(b"{ \n\n\"a\":\r\n1}\n", &[(&blob, 5)], &["1", "2"]);
     let stored = new.manifest.clone();
     store.manifest_put(&repository, new).await.unwrap();
     let got = store.manifest_get(&repository, &stored.digest).await.unwrap();
@@ -264,7 +277,7 @@ pub(super) async fn a_deleted_manifest_takes_its_tags_and_its_place_among_referr
         r#"{{"schemaVersion":2,"config":{{"mediaType":"x","digest":"{layer}","size":2}},"layers":[],
         "subject":{{"mediaType":"x","digest":"{subject}","size":7}}}}"#
     );
-    let mut new = manifest(text.leak().as_bytes(), &[&layer], &["1", "2"]);
+    let mut new = manifest(text.leak().as_bytes(), &[(&layer, 2)], &["1", "2"]);
     "application/vnd.oci.image.manifest.v1+json".clone_into(&mut new.manifest.media_type);
     new.referrer = Some((subject.clone(), Bytes::from_static(b"descriptor")));
     let digest = new.manifest.digest.clone();

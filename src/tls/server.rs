@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Error;
@@ -13,19 +13,22 @@ use super::Error;
 /// # Errors
 /// Files that cannot be read, hold no certificate or key, or do not belong together.
 pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Error> {
-    let failed = |file: &Path, error: rustls::pki_types::pem::Error| Error::File {
-        file: file.display().to_string(),
-        reason: error.to_string(),
-    };
+    let failed =
+        |file: &Path, reason: String| Error::File { file: file.display().to_string(), reason };
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| failed(certificate, error))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, error))?;
+        .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
+        .map_err(|error| failed(certificate, format!("no certificate can be read: {error}")))?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| failed(key, format!("no private key can be read: {error}")))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, private)?;
+        .with_single_cert(chain, private)
+        .map_err(|error| {
+            failed(key, format!("cannot be used with {}: {error}", certificate.display()))
+        })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -1,9 +1,12 @@
 //! Access: who may do what, and how a client learns it.
 
+use std::io::Write as _;
+use std::net::TcpStream;
+
 use serde_json::Value;
 use zuul_images::oci::Digest;
 
-use crate::support::http::{Answer, send};
+use crate::support::http::{Answer, receive, send};
 use crate::support::registry::{READER, Registry, WRITER, basic};
 
 fn closed() -> Registry {
@@ -98,8 +101,7 @@ fn a_pull_ignores_credentials_that_are_not_ours_where_anybody_may_pull() {
 #[test]
 fn the_challenge_names_the_host_the_client_used() {
     let registry = closed();
-    let ask =
-        |host: &str| send(registry.address, "PUT", "/v2/a/b/manifests/1", &[("Host", host)], b"");
+    let ask = |version: &str| ask_as(&registry, "/v2/", version);
     let nobody = registry.anonymous("PUT", "/v2/a/b/manifests/1");
     assert_eq!(
         nobody.header("www-authenticate"),
@@ -108,10 +110,29 @@ fn the_challenge_names_the_host_the_client_used() {
             registry.address
         )
     );
-    // The helper names its own Host first; a second one is for HTTP to refuse or to ignore.
     for host in ["evil\"quote", "a b", "user@host"] {
-        assert!(!ask(host).header("www-authenticate").contains(host));
+        let answer = ask(&format!("HTTP/1.1\r\nHost: {host}"));
+        assert_eq!(answer.status, 401);
+        assert!(!answer.header("www-authenticate").contains(host));
     }
+}
+
+#[test]
+fn a_request_without_exactly_one_host_is_refused() {
+    let registry = closed();
+    let ask = |version: &str| ask_as(&registry, "/v2/", version).status;
+    assert_eq!(ask("HTTP/1.1"), 400);
+    assert_eq!(ask("HTTP/1.1\r\nHost: a\r\nHost: b"), 400);
+    assert_eq!(ask_as(&registry, "/healthz", "HTTP/1.1").code(), "UNSUPPORTED");
+    assert_eq!(ask("HTTP/1.1\r\nHost: a"), 401);
+    assert_eq!(ask("HTTP/1.0"), 401);
+}
+
+/// Sends a head with its version and host written out.
+fn ask_as(registry: &Registry, path: &str, version: &str) -> Answer {
+    let mut stream = TcpStream::connect(registry.address).unwrap();
+    write!(stream, "GET {path} {version}\r\nConnection: close\r\n\r\n").unwrap();
+    receive(stream)
 }
 
 #[test]

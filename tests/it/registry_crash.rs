@@ -63,7 +63,7 @@ fn push_until_killed(
         let layer = Digest::sha256(content.as_bytes());
         let repository = format!("r{writer}/x");
         let upload = format!("/v2/{repository}/blobs/uploads/?digest={layer}");
-        let manifest = image(&layer, &layer);
+        let manifest = image(content.as_bytes(), content.as_bytes());
         let digest = Digest::sha256(&manifest);
         let done = [
             ("POST", upload, content.as_bytes(), vec![format!("blobs/{layer}")]),

@@ -22,6 +22,7 @@ fn what_init_cannot_use_is_exit_2() {
         &["--host", "a", "--san", "*.b"],
         &["--host", "a", "--user", "x:y"],
         &["--host", "a", "--port", "70000"],
+        &["--host", "a", "--port", "0"],
         &[],
     ] {
         let output = try_init(&folder.path().join("root"), options);
@@ -29,6 +30,16 @@ fn what_init_cannot_use_is_exit_2() {
         assert!(output.stdout.is_empty());
     }
     assert!(!folder.path().join("root/connection.json").exists());
+}
+
+#[test]
+fn serve_without_a_place_names_both_options_that_say_it() {
+    for options in [&[][..], &["--config", "a", "--root", "b"]] {
+        let output = registry(&["serve"]).args(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{options:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("--config") && said.contains("--root"), "{said}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zuul_images::oci::Digest;
 use zuul_images::registry::config::Period;
@@ -62,6 +62,32 @@ fn a_push_that_brings_no_bytes_is_ended_and_can_go_on() {
     assert_eq!(state.header("range"), "0-2");
     let finish = format!("{location}?digest={}", Digest::sha256(b"content"));
     assert_eq!(registry.request("PUT", &finish, b"tent").status, 201);
+}
+
+#[test]
+fn an_upload_of_a_killed_client_is_removed_while_another_goes_on() {
+    let registry = Registry::start_forgetting(Duration::from_secs(1));
+    let digest = Digest::sha256(b"content");
+    let slow = registry.start_upload("a");
+    let path = format!("{slow}?digest={digest}");
+    let mut stream = registry.open("PUT", &path, &[("Content-Length", "7")]);
+    stream.write_all(b"con").unwrap();
+    // It begins later and is gone while the other has had nothing new for longer.
+    let abandoned = registry.start_upload("a");
+    let mut killed = registry.open("PATCH", &abandoned, &[("Content-Length", "7")]);
+    killed.write_all(b"con").unwrap();
+    drop(killed);
+    let uploads = registry.folder.path().join("storage/uploads");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let file = uploads.join(abandoned.rsplit('/').next().unwrap());
+    while file.exists() || registry.request("GET", &abandoned, b"").status != 404 {
+        assert!(Instant::now() < deadline, "it is never removed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(registry.request("GET", &slow, b"").status, 204);
+    stream.write_all(b"tent").unwrap();
+    assert_eq!(receive(stream).status, 201);
+    assert_eq!(uploads.read_dir().unwrap().count(), 0);
 }
 
 #[test]

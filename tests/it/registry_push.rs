@@ -1,4 +1,4 @@
-//! Pushing: blobs in every way the specification knows, manifests, mounts, deletion.
+//! Pushing: blobs in every way the specification knows, mounts, deletion.
 
 use std::io::Write as _;
 use std::net::Shutdown;
@@ -7,43 +7,7 @@ use std::time::{Duration, Instant};
 use zuul_images::oci::{Algorithm, Digest};
 
 use crate::support::http::receive;
-use crate::support::registry::{Registry, image};
-
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-
-#[test]
-fn a_manifest_without_its_blobs_is_refused_and_not_stored() {
-    let registry = Registry::start();
-    let there = registry.push_blob("a", b"config");
-    let (missing, elsewhere) = (Digest::sha256(b"missing"), registry.push_blob("b", b"layer"));
-    for layer in [&missing, &elsewhere] {
-        let answer = registry.put_manifest("a", "latest", &image(&there, layer));
-        assert_eq!((answer.status, answer.code().as_str()), (400, "MANIFEST_BLOB_UNKNOWN"));
-        let named = answer.json()["errors"][0]["detail"]["digests"].clone();
-        assert_eq!(named, serde_json::json!([layer]));
-    }
-    assert_eq!(registry.anonymous("GET", "/v2/a/manifests/latest").status, 404);
-    assert_eq!(registry.anonymous("GET", "/v2/a/tags/list").code(), "NAME_UNKNOWN");
-}
-
-#[test]
-fn what_is_no_manifest_is_refused() {
-    let registry = Registry::start();
-    for (body, content_type) in [
-        ("", OCI_MANIFEST),
-        ("{", OCI_MANIFEST),
-        ("{}", OCI_MANIFEST),
-        (r#"{"schemaVersion":1}"#, OCI_MANIFEST),
-        (r#"{"schemaVersion":2,"manifests":[]}"#, OCI_MANIFEST),
-        (r#"{"schemaVersion":2,"mediaType":"text/plain","manifests":[]}"#, OCI_INDEX),
-        (r#"{"schemaVersion":2,"manifests":[]}"#, "text/plain"),
-    ] {
-        let headers = [("Content-Type", content_type)];
-        let answer = registry.with("PUT", "/v2/a/manifests/1", &headers, body.as_bytes());
-        assert_eq!((answer.status, answer.code().as_str()), (400, "MANIFEST_INVALID"), "{body}");
-    }
-}
+use crate::support::registry::Registry;
 
 #[test]
 fn a_wrong_digest_is_refused_and_ends_the_upload() {
@@ -233,39 +197,6 @@ fn many_pushes_of_one_blob_at_once_all_succeed() {
         let answer = registry.anonymous("GET", &format!("/v2/{repository}/blobs/{digest}"));
         assert!(answer.body == content);
     }
-}
-
-#[test]
-fn sparse_indexes_subjects_and_foreign_layers_are_accepted() {
-    let registry = Registry::start();
-    let missing = Digest::sha256(b"missing");
-    let index = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[
-        {{"mediaType":"{OCI_MANIFEST}","digest":"{missing}","size":7}}],
-        "subject":{{"mediaType":"{OCI_MANIFEST}","digest":"{missing}","size":7}}}}"#
-    );
-    let answer = registry.put_manifest("a", "index", index.as_bytes());
-    assert_eq!((answer.status, answer.header("oci-subject")), (201, missing.as_str()));
-    let config = registry.push_blob("a", b"config");
-    let image = image(&config, &missing);
-    let image = String::from_utf8(image).unwrap().replace(
-        "application/vnd.oci.image.layer.v1.tar",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar",
-    );
-    assert_eq!(registry.put_manifest("a", "windows", image.as_bytes()).status, 201);
-}
-
-#[test]
-fn tags_given_with_a_digest_are_set() {
-    let registry = Registry::start();
-    let body = br#"{"schemaVersion":2,"manifests":[]}"#;
-    let digest = Digest::of(Algorithm::Sha512, body);
-    let answer = registry.put_manifest("a", &format!("{digest}?tag=one&tag=two"), body);
-    assert_eq!((answer.status, answer.headers("oci-tag")), (201, vec!["one", "two"]));
-    let answer = registry.anonymous("GET", "/v2/a/manifests/two");
-    assert_eq!(answer.header("docker-content-digest"), digest.as_str());
-    let answer = registry.put_manifest("a", &format!("{digest}?tag=.bad"), body);
-    assert_eq!(answer.code(), "TAG_INVALID");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, value_parser};
 
 use crate::cli::exit::Failure;
 use crate::cli::output::Report;
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     san: Vec<String>,
 
     /// The port clients use, and the registry listens on
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 5000, value_parser = value_parser!(u16).range(1..))]
     port: u16,
 
     /// The login name; its password is random

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,13 +20,14 @@ use crate::registry::{Config, Service};
 use crate::serve::{Drained, raise_file_limit};
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("place").args(["config", "root"]).required(true)))]
 pub(super) struct Arguments {
     /// The configuration file
-    #[arg(long, value_name = "FILE", required_unless_present = "root")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// A folder made by `init`; means the config.yaml in it
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
     /// Listen here instead of where the configuration says; port 0 takes a free one
@@ -144,7 +145,7 @@ impl Arguments {
     fn detach(&self, common: &Common) -> Result<(), Failure> {
         let file = self.config_file();
         // What is wrong with the configuration is said here, not in a log.
-        Config::read(&file)?;
+        Service::check(&Config::read(&file)?)?;
         let log_file = file.with_file_name("serve.log");
         let log = open_log(&log_file)
             .map_err(|error| Failure::io(&format!("open {}", log_file.display()), &error))?;

@@ -1,8 +1,9 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Filesystem;
-use super::uploads::FORGOTTEN;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{
     Blob, ByteStream, Error, NewManifest, Page, Paging, Part, Storage, StoredManifest, TagState,
@@ -102,13 +103,6 @@ impl Storage for Filesystem {
     }
 
     async fn upload_create(&self, repository: &RepositoryName) -> Result<UploadId, Error> {
-        if self.inner.uploads.is_time_to_look() {
-            self.blocking(|inner| {
-                inner.drop_forgotten_uploads(FORGOTTEN);
-                Ok(())
-            })
-            .await?;
-        }
         self.inner.upload_create(repository)
     }
 
@@ -148,7 +142,11 @@ impl Storage for Filesystem {
 
     async fn upload_cancel(&self, repository: &RepositoryName, id: &UploadId) -> Result<(), Error> {
         let writer = self.inner.writer(repository, id)?;
-        self.blocking(move |inner| inner.drop_upload(&writer)).await
+        self.blocking(move |inner| inner.drop_upload(writer.id())).await
+    }
+
+    async fn drop_idle_uploads(&self, idle: Duration) -> Result<(), Error> {
+        self.blocking(move |inner| inner.drop_idle_uploads(idle)).await
     }
 
     async fn suspend(&self) -> Result<(), Error> {

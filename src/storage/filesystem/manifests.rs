@@ -33,18 +33,27 @@ impl Inner {
         Ok(())
     }
 
-    fn demand_blobs(&self, repository: &RepositoryName, blobs: &[Digest]) -> Result<(), Error> {
+    fn demand_blobs(
+        &self,
+        repository: &RepositoryName,
+        blobs: &[(Digest, u64)],
+    ) -> Result<(), Error> {
         let mut missing = Vec::new();
-        for digest in blobs {
+        let mut wrong = None;
+        for (digest, announced) in blobs {
             match self.blob_size(repository, digest) {
-                Ok(_) => {}
+                Ok(size) if size == *announced => {}
+                Ok(size) => {
+                    let (digest, announced) = (digest.clone(), *announced);
+                    wrong = wrong.or(Some(Error::BlobSize { digest, announced, size }));
+                }
                 // Content that went bad is missing: a client that is told so pushes it again.
                 Err(Error::BlobUnknown { .. } | Error::Damaged(_)) => missing.push(digest.clone()),
                 Err(error) => return Err(error),
             }
         }
         if missing.is_empty() {
-            return Ok(());
+            return wrong.map_or(Ok(()), Err);
         }
         Err(Error::BlobsMissing { repository: repository.clone(), digests: missing })
     }

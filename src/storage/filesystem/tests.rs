@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 
-use super::uploads::FORGOTTEN;
 use super::*;
 use crate::oci::Digest;
 use crate::storage::suite::suite;
@@ -143,13 +142,13 @@ async fn an_upload_nobody_goes_on_with_is_dropped() {
     let store = open(folder.path());
     let id = half_an_upload(&store).await;
     let repository = "a".parse().unwrap();
-    store.inner.drop_forgotten_uploads(FORGOTTEN);
+    store.drop_idle_uploads(Duration::from_secs(60)).await.unwrap();
     assert_eq!(store.upload_offset(&repository, &id).await.unwrap(), 3);
     let writer = store.inner.writer(&repository, &id).unwrap();
-    store.inner.drop_forgotten_uploads(Duration::ZERO);
+    store.drop_idle_uploads(Duration::ZERO).await.unwrap();
     assert_eq!(store.upload_offset(&repository, &id).await.unwrap(), 3);
     drop(writer);
-    store.inner.drop_forgotten_uploads(Duration::ZERO);
+    store.drop_idle_uploads(Duration::ZERO).await.unwrap();
     assert!(store.upload_offset(&repository, &id).await.is_err());
     assert_eq!(fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
 }

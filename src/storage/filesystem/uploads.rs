@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +14,10 @@ use super::files::{self, failed};
 use crate::oci::{Algorithm, Digest, Digester, RepositoryName};
 use crate::storage::{Error, UploadId, UploadState};
 
-/// An upload nobody has touched for so long is dropped.
-pub(super) const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
-
-/// How often is looked for such uploads, at most.
-const LOOK: Duration = Duration::from_secs(60);
-
 /// The uploads under way, by name.
+#[derive(Default)]
 pub(super) struct Uploads {
     sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
-    looked: Mutex<Instant>,
 }
 
 /// One upload. Whoever holds `writer` may change it.
@@ -56,13 +50,17 @@ impl Inner {
         Ok(id)
     }
 
-    /// Drops the uploads nobody has touched for so long.
-    pub(super) fn drop_forgotten_uploads(&self, after: Duration) {
-        for id in self.uploads.forgotten(after) {
-            self.uploads.remove(&id);
-            // What cannot be removed now is removed at the next start.
-            let _ = fs::remove_file(self.layout.upload(&id));
+    /// Goes on to the next where one cannot be removed: its file goes at the next start then.
+    pub(super) fn drop_idle_uploads(&self, idle: Duration) -> Result<(), Error> {
+        let mut result = Ok(());
+        for session in self.uploads.all() {
+            // Held until it is gone, so that nobody starts to write to it.
+            let Ok(state) = session.writer.try_lock() else { continue };
+            if session.idle() >= idle {
+                result = self.drop_upload(&state.id).and(result);
+            }
         }
+        result
     }
 
     pub(super) fn upload_offset(
@@ -129,7 +127,7 @@ impl Inner {
             algorithm => digest_of_file(&file, algorithm).map_err(|e| failed("read", &path, e))?,
         };
         if actual != *digest {
-            self.drop_upload(&writer)?;
+            self.drop_upload(&state.id)?;
             return Err(Error::DigestMismatch { expected: digest.clone(), actual });
         }
         self.files.sync_data(&file, &path)?;
@@ -142,9 +140,9 @@ impl Inner {
         Ok(state.offset)
     }
 
-    pub(super) fn drop_upload(&self, writer: &Writer) -> Result<(), Error> {
-        self.uploads.remove(&writer.state.id);
-        self.files.remove(&self.layout.upload(&writer.state.id))?;
+    pub(super) fn drop_upload(&self, id: &UploadId) -> Result<(), Error> {
+        self.uploads.remove(id);
+        self.files.remove(&self.layout.upload(id))?;
         Ok(())
     }
 
@@ -216,24 +214,6 @@ impl Uploads {
             })
     }
 
-    /// Says yes once a minute at most.
-    pub(super) fn is_time_to_look(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_time = looked.elapsed() >= LOOK;
-        if is_time {
-            *looked = Instant::now();
-        }
-        is_time
-    }
-
-    fn forgotten(&self, after: Duration) -> Vec<UploadId> {
-        self.locked()
-            .iter()
-            .filter(|(_, session)| session.writer.try_lock().is_ok() && session.idle() >= after)
-            .map(|(id, _)| id.clone())
-            .collect()
-    }
-
     fn contains(&self, name: &str) -> bool {
         name.parse().is_ok_and(|id: UploadId| self.locked().contains_key(&id))
     }
@@ -251,12 +231,6 @@ impl Uploads {
     }
 }
 
-impl Default for Uploads {
-    fn default() -> Self {
-        Self { sessions: Mutex::default(), looked: Mutex::new(Instant::now()) }
-    }
-}
-
 impl Session {
     fn touch(&self) {
         *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -268,6 +242,10 @@ impl Session {
 }
 
 impl Writer {
+    pub(super) fn id(&self) -> &UploadId {
+        &self.state.id
+    }
+
     pub(super) fn offset(&self) -> u64 {
         self.state.offset
     }

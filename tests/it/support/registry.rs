@@ -41,6 +41,20 @@ impl Registry {
 
     /// In a folder that another registry left.
     pub fn start_in(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(folder, change, |service| service)
+    }
+
+    /// With a service that drops uploads nobody has touched for so long.
+    pub fn start_forgetting(after: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_as(folder, |_| {}, move |service| service.forgetting(after))
+    }
+
+    fn start_as(
+        folder: TempDir,
+        change: impl FnOnce(&mut Config),
+        set: impl FnOnce(Service) -> Service + Send + 'static,
+    ) -> Self {
         let user = |name: &str, access| User {
             name: name.to_owned(),
             password: "secret".to_owned(),
@@ -60,7 +74,7 @@ impl Registry {
             runtime.block_on(async {
                 let listen = "127.0.0.1:0".parse().unwrap();
                 let service = Service::open(&config, &[listen]).await.unwrap();
-                let service = service.draining(Duration::from_secs(5));
+                let service = set(service.draining(Duration::from_secs(5)));
                 say.send(service.addresses()[0]).unwrap();
                 let stop = async { drop(stopped.await) };
                 service.run(stop).await.unwrap()
@@ -126,9 +140,10 @@ impl Registry {
 
     /// Pushes an image of one config and one layer, and returns its manifest.
     pub fn push_image(&self, repository: &str, reference: &str, seed: &str) -> Vec<u8> {
-        let config = self.push_blob(repository, format!("config {seed}").as_bytes());
-        let layer = self.push_blob(repository, format!("layer {seed}").as_bytes());
-        let manifest = image(&config, &layer);
+        let (config, layer) = (format!("config {seed}"), format!("layer {seed}"));
+        self.push_blob(repository, config.as_bytes());
+        self.push_blob(repository, layer.as_bytes());
+        let manifest = image(config.as_bytes(), layer.as_bytes());
         let answer = self.put_manifest(repository, reference, &manifest);
         assert_eq!(answer.status, 201, "{answer:?}");
         manifest
@@ -155,12 +170,14 @@ pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// An image manifest, indented in a way no program writes it.
-pub fn image(config: &Digest, layer: &Digest) -> Vec<u8> {
+/// An image manifest over this content, indented in a way no program writes it.
+pub fn image(config: &[u8], layer: &[u8]) -> Vec<u8> {
+    let (config_size, layer_size) = (config.len(), layer.len());
+    let (config, layer) = (Digest::sha256(config), Digest::sha256(layer));
     format!(
         r#"{{ "schemaVersion" :2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-  "config": {{"mediaType": "application/vnd.oci.image.config.v1+json", "digest": "{config}", "size": 1}},
-    "layers": [{{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": "{layer}", "size": 1}}] }}
+  "config": {{"mediaType": "application/vnd.oci.image.config.v1+json", "digest": "{config}", "size": {config_size}}},
+    "layers": [{{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": "{layer}", "size": {layer_size}}}] }}
 "#
     )
     .into_bytes()

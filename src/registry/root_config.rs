@@ -1,0 +1,134 @@
+use std::path::Path;
+
+use super::Config;
+use super::caller::User;
+use super::files::read_if_there;
+use super::service::StartError;
+use crate::zuul::Connection;
+
+/// What the configuration file of a root is to hold.
+pub(super) struct Settled {
+    /// The password of the user.
+    pub(super) password: String,
+    /// What to write; nothing where the file may stay.
+    pub(super) text: Option<String>,
+}
+
+/// Settles it before anything is written. A file that somebody edited is theirs, and must have what
+/// the connection will say; one of ours without its connection is what an interrupted call left.
+pub(super) fn settle(
+    file: &Path,
+    port: u16,
+    user: &str,
+    before: Option<&Connection>,
+) -> Result<Settled, StartError> {
+    let bytes = read_if_there(file).map_err(|error| StartError::io("read", file, error))?;
+    let Some(bytes) = bytes else {
+        let password = match before {
+            Some(before) => before.password.clone(),
+            None => random_password()?,
+        };
+        return Ok(Settled { text: Some(text(port, user, &password)), password });
+    };
+    let config = Config::read(file).map_err(with_next_step)?;
+    let is_ours = |user: &&User| bytes == text(config.port, &user.name, &user.password).as_bytes();
+    let ours = config.users.first().filter(is_ours);
+    let password = match (before, ours) {
+        (Some(before), Some(_)) => before.password.clone(),
+        (None, Some(user)) => user.password.clone(),
+        (_, None) => edited(file, &config, port, user, before)?,
+    };
+    let wanted = text(port, user, &password);
+    let stays = ours.is_none() || bytes == wanted.as_bytes();
+    Ok(Settled { password, text: (!stays).then_some(wanted) })
+}
+
+/// The user's password in a configuration that fits.
+fn edited(
+    file: &Path,
+    config: &Config,
+    port: u16,
+    user: &str,
+    before: Option<&Connection>,
+) -> Result<String, StartError> {
+    let same_port = before.is_some_and(|before| before.port == port);
+    let listens = config.port == port || config.listen.iter().any(|address| address.port() == port);
+    if !same_port && !listens {
+        let file = file.display();
+        return Err(StartError::Refused(format!(
+            "{file} was edited: change the port there, or remove it"
+        )));
+    }
+    let known = before.filter(|before| before.username == user).map(|before| &before.password);
+    let found = config
+        .users
+        .iter()
+        .find(|candidate| candidate.name == user && known.is_none_or(|p| *p == candidate.password));
+    found.map(|found| found.password.clone()).ok_or_else(|| {
+        let reason = match known {
+            Some(_) => format!("user `{user}` is not in it with the password of connection.json"),
+            None => format!("user `{user}` is not in it"),
+        };
+        with_next_step(StartError::Config { file: file.display().to_string(), reason })
+    })
+}
+
+fn with_next_step(error: StartError) -> StartError {
+    match error {
+        StartError::Config { file, reason } => {
+            let next = "correct it, or remove it and run `init` again, which writes a new one";
+            StartError::Config { file, reason: format!("{reason}; {next}") }
+        }
+        other => other,
+    }
+}
+
+fn text(port: u16, user: &str, password: &str) -> String {
+    // JSON strings are YAML strings.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    format!(
+        "\
+# Configuration of buildset-registry. Paths are relative to this file; unknown keys are refused.
+
+# The port on every address of this host; `listen: [\"192.0.2.1:5000\"]` names addresses instead.
+port: {port}
+
+# Without this section the registry speaks HTTP without TLS.
+tls:
+  certificate: tls/server.pem
+  key: tls/server.key
+
+storage:
+  folder: storage
+  # What a push that was answered survives: `process`, the end of the process at any moment;
+  # `commit`, a loss of power too (slower: data is synced before the answer).
+  durability: process
+
+# 32 random bytes that tokens are signed with.
+token_key: token.key
+
+# Who may log in. access: read (pull) or write (pull, push, delete).
+users:
+  - name: {user}
+    pass: {password}
+    access: write
+
+# Whether images can be pulled without a login. Left out: yes, unless a user has only read access.
+#anonymous_pull: true
+
+# How long a push may bring no bytes.
+#body_idle: 60s
+",
+        user = quoted(user),
+        password = quoted(password),
+    )
+}
+
+fn random_password() -> Result<String, StartError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Io {
+        doing: "make a password".to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    Ok(hex::encode(bytes))
+}

@@ -1,0 +1,149 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::auth::Scope;
+
+/// How long a token is good for.
+pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// The head of our tokens, a JWT's (RFC 7515). Others are refused without a look, whatever algorithm
+/// they name.
+const HEAD: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+
+/// Makes and checks tokens.
+pub(super) struct Signer {
+    /// The key, filled up with zeros to the block of SHA-256 (RFC 2104, section 2).
+    block: [u8; 64],
+}
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claims {
+    /// Who asked for it; empty for nobody.
+    #[serde(rename = "sub")]
+    pub(super) user: String,
+    #[serde(rename = "iat")]
+    pub(super) issued: u64,
+    #[serde(rename = "exp")]
+    expires: u64,
+    pub(super) scopes: Vec<String>,
+}
+
+impl Signer {
+    pub(super) fn new(key: [u8; 32]) -> Self {
+        let mut block = [0; 64];
+        for (to, from) in block.iter_mut().zip(key) {
+            *to = from;
+        }
+        Self { block }
+    }
+
+    /// A token for a user, good from `now` on.
+    pub(super) fn sign(&self, user: &str, scopes: &[Scope], now: SystemTime) -> (String, Claims) {
+        let issued = seconds(now);
+        let claims = Claims {
+            user: user.to_owned(),
+            issued,
+            expires: issued.saturating_add(LIFETIME.as_secs()),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+        };
+        let body = serde_json::to_vec(&claims).unwrap_or_default();
+        let text = format!(
+            "{}.{}",
+            BASE64_URL_SAFE_NO_PAD.encode(HEAD),
+            BASE64_URL_SAFE_NO_PAD.encode(body)
+        );
+        let seal = self.mac(&text).finalize().into_bytes();
+        (format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal)), claims)
+    }
+
+    /// What a token of ours that has not expired says.
+    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Option<Claims> {
+        let (text, seal) = token.rsplit_once('.')?;
+        let (head, body) = text.split_once('.')?;
+        let seal = BASE64_URL_SAFE_NO_PAD.decode(seal).ok()?;
+        // Compares in constant time.
+        self.mac(text).verify_slice(&seal).ok()?;
+        if BASE64_URL_SAFE_NO_PAD.decode(head).ok()? != HEAD.as_bytes() {
+            return None;
+        }
+        let claims: Claims =
+            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
+        (seconds(now) < claims.expires).then_some(claims)
+    }
+
+    fn mac(&self, text: &str) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new(&self.block.into());
+        mac.update(text.as_bytes());
+        mac
+    }
+}
+
+impl Claims {
+    /// What it is for.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = Scope> {
+        self.scopes.iter().filter_map(|scope| scope.parse().ok())
+    }
+}
+
+fn seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn scopes() -> Vec<Scope> {
+        vec!["repository:a/b:pull,push".parse().unwrap(), Scope::Catalog]
+    }
+
+    fn reseal(token: &str, head: &str, key: [u8; 32]) -> String {
+        let body = token.split('.').nth(1).unwrap();
+        let text = format!("{}.{body}", BASE64_URL_SAFE_NO_PAD.encode(head));
+        let seal = Signer::new(key).mac(&text).finalize().into_bytes();
+        format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    #[test]
+    fn refuses_forged_expired_and_odd_tokens() {
+        let now = SystemTime::now();
+        let signer = Signer::new([7; 32]);
+        let (token, _) = signer.sign("zuul", &scopes(), now);
+        let (text, _) = token.rsplit_once('.').unwrap();
+        let mut constant = [0; 32];
+        constant[..6].copy_from_slice(b"secret");
+        for forged in [
+            String::new(),
+            ".".to_owned(),
+            "..".to_owned(),
+            text.to_owned(),
+            format!("{text}."),
+            format!("{token}A"),
+            format!("{token}.{token}"),
+            reseal(&token, HEAD, constant),
+            reseal(&token, HEAD, [0; 32]),
+            reseal(&token, r#"{"alg":"none"}"#, [7; 32]),
+            format!("{}.{}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), "e30"),
+        ] {
+            assert_eq!(signer.verify(&forged, now), None, "{forged}");
+        }
+        assert_eq!(signer.verify(&token, now + LIFETIME), None);
+        assert_eq!(Signer::new([8; 32]).verify(&token, now), None);
+        assert_eq!(signer.verify(&reseal(&token, HEAD, [7; 32]), now).unwrap().user, "zuul");
+    }
+
+    #[test]
+    fn a_token_says_what_it_was_given() {
+        let now = SystemTime::now();
+        let signer = Signer::new([7; 32]);
+        let (token, claims) = signer.sign("zuul", &scopes(), now);
+        assert_eq!(signer.verify(&token, now + LIFETIME / 2), Some(claims.clone()));
+        assert_eq!(claims.scopes().collect::<Vec<_>>(), scopes());
+    }
+}
