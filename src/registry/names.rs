@@ -53,8 +53,7 @@ fn place(asked: &RepositoryName, registry: &Registry) -> Result<RepositoryName, 
             _ => Ok(asked.canonical()),
         };
     }
-    // A port follows `_`: a colon cannot stand in a name.
-    let prefix = registry.to_string().replace(':', "_");
+    let prefix = registry.path_component();
     match named {
         Some(first) if first == prefix => Ok(asked.clone()),
         Some(first) if Registry::is_named_by(first) => Err(conflict()),
