@@ -172,6 +172,8 @@ impl From<hostconfig::Error> for Failure {
             Error::Host(item)
             | Error::Username(item)
             | Error::Namespace(item)
+            | Error::Duplicate(item)
+            | Error::Unqualified(item)
             | Error::Target(item)
             | Error::NoUser { name: item, .. } => item.clone(),
             Error::Parse { path, .. } | Error::Io { path, .. } | Error::Symlink(path) => {

@@ -16,8 +16,19 @@ pub enum Error {
     )]
     Username(String),
     /// A namespace that is not `NAME=URL`.
-    #[error("namespace {0:?} is not NAME=URL, such as quay.io=https://quay.io")]
+    #[error(
+        "namespace {0:?} is not NAME=URL, such as quay.io=https://quay.io; a name is HOST[:PORT], a \
+         URL is http or https and has no empty, \".\" or \"..\" segment"
+    )]
     Namespace(String),
+    /// A namespace named twice: only one of the two could win.
+    #[error("namespace {0:?} is given more than once; give every name one URL")]
+    Duplicate(String),
+    /// A search entry with a path, a scheme or something else that is no registry.
+    #[error(
+        "{0:?} cannot be searched for names without a registry; give HOST[:PORT] without a path"
+    )]
+    Unqualified(String),
     /// A tool this version does not configure.
     #[error("{0:?} cannot be configured; this version knows podman and docker")]
     Target(String),

@@ -94,10 +94,19 @@ fn a_host_that_would_break_a_file_is_refused() {
         options.connection.host = host.into();
         assert!(matches!(configure(&options), Err(Error::Host(_))), "{host:?}");
     }
-    for namespace in ["", "=https://x", "quay.io=ftp://x", "a b", "quay.io=https://x\"\n"] {
-        assert!(namespace.parse::<Namespace>().is_err(), "{namespace:?}");
-    }
     assert!("kubernetes".parse::<Target>().is_err());
+}
+
+#[test]
+fn a_value_that_no_file_can_hold_is_refused_before_anything_is_written() {
+    let root = host();
+    let before = snapshot(root.path());
+    let path = Options { unqualified: vec!["docker.io/library".into()], ..options(&root) };
+    assert!(matches!(configure(&path), Err(Error::Unqualified(_))));
+    let mut twice = options(&root);
+    twice.namespaces.extend(Namespace::defaults());
+    assert!(matches!(configure(&twice), Err(Error::Duplicate(_))));
+    assert_eq!(snapshot(root.path()), before);
 }
 
 #[test]

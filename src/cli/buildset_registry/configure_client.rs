@@ -54,7 +54,8 @@ impl Arguments {
     /// Does it.
     ///
     /// # Errors
-    /// A file that cannot be read or written; then nothing, or what is named, was changed.
+    /// A value that no file can hold, a file that cannot be read or written; then nothing, or what is
+    /// named, was changed.
     pub(super) fn run(self) -> Result<hostconfig::Report, Failure> {
         let Some(file) = &self.connection else {
             return Ok(hostconfig::undo(&self.sysroot)?);
