@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::{Action, FileReport};
+
 /// Failures of this room, named by meaning.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,6 +52,16 @@ pub enum Error {
         /// What is wrong there.
         message: String,
     },
+    /// Undo could not finish with one file; what it was is still remembered.
+    #[error("cannot undo one file, it is kept: {cause} (--undo); {undone} other files were undone")]
+    Unfinished {
+        /// The first such file.
+        path: PathBuf,
+        /// How many files are as they were.
+        undone: usize,
+        /// What is wrong with it.
+        cause: Box<Self>,
+    },
     /// A link where a file of our own should be; following it could write anywhere.
     #[error("{} is a symbolic link and is not followed; replace it by a real one", .0.display())]
     Symlink(PathBuf),
@@ -76,6 +88,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// The first failure of an undo that went on with the other files.
+    pub(super) fn unfinished((path, cause): (PathBuf, Self), files: &[FileReport]) -> Self {
+        let undone = files.iter().filter(|file| file.action != Action::Kept).count();
+        Self::Unfinished { path, undone, cause: Box::new(cause) }
+    }
+
     pub(super) fn io(
         doing: &'static str,
         path: impl Into<PathBuf>,

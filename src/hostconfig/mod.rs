@@ -8,12 +8,15 @@
 //! dockerd(8) `daemon.json`, hosts(5). Every file is read and computed before the first is written;
 //! every write is a rename; what was there before is kept in a state file for [`undo`].
 
+mod document;
 mod error;
 mod hosts;
 mod json;
 mod namespace;
+mod ours;
 mod plan;
 mod registries;
+mod registries_undo;
 mod state;
 mod write;
 
@@ -47,14 +50,18 @@ pub fn configure(options: &Options) -> Result<Report, Error> {
 
 /// Puts back what was there before the first [`configure`] under this `sysroot`.
 ///
-/// A file that somebody changed since then is left as it is and reported as [`Action::Kept`].
+/// Where somebody edited a file since then only our own entries are taken out ([`Action::Cleaned`]).
 ///
 /// # Errors
-/// An unreadable state file, or a failed write.
+/// An unreadable state file, or [`Error::Unfinished`]: a file that cannot be parsed or written now. All
+/// others are undone, and that one is remembered for another call.
 pub fn undo(sysroot: &std::path::Path) -> Result<Report, Error> {
-    let files = state::undo(sysroot)?;
+    let state::Undone { files, failed } = state::undo(sysroot)?;
     plan::refresh_trust(sysroot, &files)?;
-    Ok(Report::new(ALIAS.to_owned(), files))
+    match failed {
+        Some(cause) => Err(Error::unfinished(cause, &files)),
+        None => Ok(Report::new(ALIAS.to_owned(), files)),
+    }
 }
 
 /// What to configure, for whom, and where.
@@ -198,7 +205,10 @@ pub enum Action {
     Restored,
     /// Undo: it had not been there and is gone again.
     Removed,
-    /// Undo: somebody changed it since, so it was left alone.
+    /// Undo: somebody changed it since; our entries are gone, the rest is as it was.
+    Cleaned,
+    /// Undo: somebody changed it since and it was left alone: nothing of ours is in it, or it cannot be
+    /// read now.
     Kept,
 }
 
@@ -210,3 +220,5 @@ impl Action {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_undo;

@@ -160,7 +160,7 @@ fn own_uid() -> Result<u32, Error> {
     Ok(fs::metadata(me).map_err(Error::io("look at", me))?.uid())
 }
 
-fn not_text(path: &Path, bytes: &[u8], error: str::Utf8Error) -> Error {
+pub(super) fn not_text(path: &Path, bytes: &[u8], error: str::Utf8Error) -> Error {
     let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
     Error::Parse { path: path.to_owned(), line, message: "not UTF-8 text".to_owned() }
 }

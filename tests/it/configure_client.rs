@@ -1,7 +1,7 @@
 //! `buildset-registry configure-client`, as a program: a host's files below a folder.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::support::documents::documented;
@@ -81,6 +81,41 @@ fn a_file_that_cannot_be_parsed_is_named_with_its_line_and_left_alone() {
 }
 
 #[test]
+fn an_edited_file_that_cannot_be_parsed_is_kept_until_a_later_undo() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = configured(folder.path());
+    let undo = || {
+        let mut command = program("buildset-registry");
+        command.args(["configure-client", "--undo", "--sysroot"]).arg(&host).output().unwrap()
+    };
+    let config = host.join("root/.docker/config.json");
+    let written = fs::read_to_string(&config).unwrap();
+    fs::write(&config, "{\n,").unwrap();
+    let hosts = fs::read_to_string(host.join("etc/hosts")).unwrap();
+    fs::write(host.join("etc/hosts"), hosts + "192.0.2.99\tanother\n").unwrap();
+
+    let (document, said) = failure(&undo(), 1);
+    documented(&document);
+    assert_eq!(document["error"]["kind"], "undone");
+    assert!(said.contains("config.json:2: "), "{said}");
+    assert_eq!(fs::read_to_string(host.join("etc/hosts")).unwrap(), "192.0.2.99\tanother\n");
+
+    let other = written.replacen('{', "{\"credsStore\": \"pass\",", 1);
+    fs::write(&config, other).unwrap();
+    let undone = json(&undo());
+    documented(&undone);
+    let file = undone["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|file| file["path"].as_str().unwrap().ends_with("config.json"));
+    assert_eq!(file.unwrap()["action"], "cleaned");
+    let left = fs::read_to_string(&config).unwrap();
+    assert!(left.contains("credsStore") && !left.contains("auth"), "{left}");
+    assert_eq!(json(&undo())["changed"], false);
+}
+
+#[test]
 fn a_value_that_no_file_can_hold_is_wrong_input() {
     let folder = tempfile::tempdir().unwrap();
     let host = folder.path().join("host");
@@ -94,6 +129,12 @@ fn a_value_that_no_file_can_hold_is_wrong_input() {
         assert!(said.contains(word), "{said}");
         assert!(!host.join("etc/hosts").exists() && !host.join("var").exists());
     }
+}
+
+/// A host below `folder` that has been configured.
+fn configured(folder: &Path) -> PathBuf {
+    json(&configure(folder, &[]));
+    folder.join("host")
 }
 
 fn configure(folder: &Path, arguments: &[&str]) -> Output {

@@ -45,7 +45,8 @@ pub(super) struct Arguments {
     )]
     targets: Vec<Target>,
 
-    /// Put back what was there before the first run
+    /// Put back what was there before the first run; of a file that was edited since take out only what
+    /// this program put in
     #[arg(long, conflicts_with_all = ["connection", "namespace", "unqualified", "user"])]
     undo: bool,
 }
