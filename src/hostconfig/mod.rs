@@ -1,7 +1,7 @@
 //! Makes the container tools of one host use a buildset registry, and undoes it exactly.
 //!
-//! Holds: which files are touched and what goes into them (`/etc/hosts`, registries.conf, the CA
-//! folders, docker's `daemon.json`, the users' auth files). Does not hold: a network
+//! Holds: which files are touched and what goes into them (`/etc/hosts`, registries.conf and its
+//! drop-ins, the CA folders, docker's `daemon.json`, the users' auth files). Does not hold: a network
 //! client, the command line, service restarts (the caller's report says which files changed).
 //!
 //! Formats: containers-registries.conf(5) version 2, containers-certs.d(5), containers-auth.json(5),

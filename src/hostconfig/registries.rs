@@ -8,7 +8,7 @@ use toml_edit::{
     Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value,
 };
 
-use super::document::{UNQUALIFIED, name_of, parse, put_value};
+use super::document::{UNQUALIFIED, blocks, name_of, parse, put_value};
 use super::{Error, Namespace};
 
 /// `old` with the registry as the first mirror of every namespace, and the unqualified search list
@@ -38,6 +38,25 @@ pub(super) fn with_mirrors(
         set_unqualified(&mut document, unqualified);
     }
     Ok(format!("{preface}{document}"))
+}
+
+/// The same for a drop-in, whose settings win over those of registries.conf: only what it sets itself is
+/// changed. `None` if it sets nothing of ours.
+pub(super) fn with_mirrors_over(
+    path: &Path,
+    old: &str,
+    endpoint: &str,
+    namespaces: &[Namespace],
+    unqualified: &[String],
+) -> Result<Option<String>, Error> {
+    let document = parse(path, old)?;
+    let mut known = namespaces.to_vec();
+    known.retain(|namespace| blocks(&document, &namespace.name).next().is_some());
+    let unqualified = if document.contains_key(UNQUALIFIED) { unqualified } else { &[] };
+    if known.is_empty() && unqualified.is_empty() {
+        return Ok(None);
+    }
+    with_mirrors(path, old, endpoint, &known, unqualified).map(Some)
 }
 
 /// The text of a file that holds only comments; otherwise it would end up behind our tables.

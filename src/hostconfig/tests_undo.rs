@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::tests::{get, host, options, put, snapshot};
 use super::*;
 
+const DROP_IN: &str = "etc/containers/registries.conf.d/50-site.conf";
 const STATE: &str = "var/lib/zuul-images/configure-client.json";
 
 fn action(report: &Report, path: &str) -> Action {
@@ -154,6 +155,53 @@ fn undo_leaves_a_login_that_somebody_replaced_and_a_file_that_somebody_removed()
     assert!(get(&root, "home/zuul/.docker/config.json").contains("eDp5"));
     assert_eq!(action(&report, "/home/zuul/.docker/config.json"), Action::Kept);
     assert_eq!(action(&report, "/etc/containers/registries.conf"), Action::Kept);
+}
+
+#[test]
+fn a_drop_in_that_cannot_be_parsed_is_named_before_anything_is_written() {
+    let root = host();
+    put(&root, DROP_IN, "a = 1\n[[registry]\n");
+    let before = snapshot(root.path());
+    let error = configure(&options(&root)).unwrap_err().to_string();
+    assert!(error.contains("50-site.conf:2: "), "{error}");
+    assert_eq!(snapshot(root.path()), before);
+}
+
+#[test]
+fn a_drop_in_for_a_namespace_of_ours_does_not_win_over_our_mirror() {
+    let root = host();
+    put(
+        &root,
+        DROP_IN,
+        "# site\n[[registry]]\nlocation = \"quay.io\"\n\n[[registry.mirror]]\nlocation = \"site:1\"\n",
+    );
+    let other = "etc/containers/registries.conf.d/000-shortnames.conf";
+    put(&root, other, "[aliases]\n\"alpine\" = \"docker.io/library/alpine\"\n");
+    put(&root, "etc/containers/registries.conf.d/README", "not toml");
+    let before = snapshot(root.path());
+    let report = configure(&options(&root)).unwrap();
+    assert_eq!(action(&report, "/etc/containers/registries.conf.d/50-site.conf"), Action::Updated);
+    assert!(!report.files.iter().any(|file| file.path.ends_with("000-shortnames.conf")));
+    let text = get(&root, DROP_IN);
+    let ours = text.find("zuul-jobs.buildset-registry:5000/quay.io").unwrap();
+    assert!(ours < text.find("site:1").unwrap() && !text.contains("gcr.io"), "{text}");
+    assert!(!text.contains("unqualified"), "{text}");
+    assert!(!configure(&options(&root)).unwrap().changed);
+
+    undo(root.path()).unwrap();
+    assert_as_before(&root, &before);
+}
+
+#[test]
+fn a_drop_in_with_a_search_list_does_not_win_over_ours() {
+    let root = host();
+    put(&root, DROP_IN, "unqualified-search-registries = [\"site.example\"]\n");
+    configure(&options(&root)).unwrap();
+    assert_eq!(get(&root, DROP_IN), "unqualified-search-registries = [\"docker.io\"]\n");
+    put(&root, DROP_IN, &(get(&root, DROP_IN) + "# theirs\n"));
+    undo(root.path()).unwrap();
+    let clean = "unqualified-search-registries = [\"site.example\"]\n# theirs\n";
+    assert_eq!(get(&root, DROP_IN), clean);
 }
 
 #[test]
