@@ -1,6 +1,5 @@
 //! Which files a host needs, and what each is to hold. Reads, computes, writes nothing.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io, str};
@@ -170,17 +169,12 @@ impl Plan<'_> {
     fn user(&self) -> Result<User, Error> {
         let name = match &self.options.user {
             Some(name) => name.clone(),
-            None => own_uid()?.to_string(),
+            None => write::own_uid()?.to_string(),
         };
         let passwd = real(&self.options.sysroot, Path::new("/etc/passwd"));
         let text = fs::read_to_string(&passwd).map_err(Error::io("read", &passwd))?;
         hosts::find_user(&text, &name).ok_or(Error::NoUser { name, passwd })
     }
-}
-
-fn own_uid() -> Result<u32, Error> {
-    let me = "/proc/self";
-    Ok(fs::metadata(me).map_err(Error::io("look at", me))?.uid())
 }
 
 /// The drop-ins of registries.conf in the order in which they are read.

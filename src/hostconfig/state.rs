@@ -22,6 +22,7 @@ const VERSION: u32 = 2;
 /// Writes what differs. The memory is written first, so a crash in between can be undone.
 pub(super) fn apply(sysroot: &Path, edits: &[Edit]) -> Result<Vec<FileReport>, Error> {
     let mut state = State::load(sysroot)?;
+    state.sweep(sysroot, edits)?;
     let mut due = Vec::new();
     let mut report = Vec::new();
     for edit in edits {
@@ -59,6 +60,7 @@ pub(super) fn apply(sysroot: &Path, edits: &[Edit]) -> Result<Vec<FileReport>, E
 /// A file that this fails for is kept and remembered; the first one is returned with its cause.
 pub(super) fn undo(sysroot: &Path) -> Result<Undone, Error> {
     let mut state = State::load(sysroot)?;
+    state.sweep(sysroot, &[])?;
     let (mut report, mut left, mut failed) = (Vec::new(), Vec::new(), None);
     for file in std::mem::take(&mut state.files).into_iter().rev() {
         let path = file.path.clone();
@@ -169,6 +171,25 @@ impl State {
         let (path, home) = (edit.path.clone(), edit.home.clone());
         self.files.push(Touched { path, before, written, home });
         Ok(())
+    }
+
+    /// Removes what killed runs left behind.
+    fn sweep(&self, sysroot: &Path, edits: &[Edit]) -> Result<(), Error> {
+        let known = self.files.iter().map(|file| (&file.path, &file.home));
+        let files = known.chain(edits.iter().map(|edit| (&edit.path, &edit.home)));
+        let mut directories = BTreeSet::from([real(sysroot, Path::new(STATE))]);
+        for (path, home) in files {
+            let path = real(sysroot, path);
+            if let Some(home) = home
+                && write::refuse_links(&path, &real(sysroot, home)).is_err()
+            {
+                continue;
+            }
+            directories.insert(path);
+        }
+        let directories: BTreeSet<&Path> =
+            directories.iter().filter_map(|path| path.parent()).collect();
+        directories.into_iter().try_for_each(write::sweep)
     }
 
     fn remember_directories(&mut self, sysroot: &Path, path: &Path) {

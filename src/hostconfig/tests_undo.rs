@@ -205,6 +205,24 @@ fn a_drop_in_with_a_search_list_does_not_win_over_ours() {
 }
 
 #[test]
+fn temporary_files_of_a_killed_run_are_swept() {
+    let left = ["etc/.zuul-images-aB3xY9", "home/zuul/.docker/.zuul-images-000000"];
+    let others = ["etc/.zuul-images-notes", "etc/.zuul-images-", "etc/x.zuul-images-aB3xY9"];
+    let root = host();
+    let leave = |names: &[&str]| names.iter().for_each(|name| put(&root, name, "s3cret"));
+    let exists = |name: &&str| fs::symlink_metadata(root.path().join(name)).is_ok();
+    std::os::unix::fs::symlink("/nowhere", root.path().join("etc/.zuul-images-link00")).unwrap();
+    leave(&left);
+    leave(&others);
+    configure(&options(&root)).unwrap();
+    assert!(!left.iter().any(exists));
+    leave(&left);
+    undo(root.path()).unwrap();
+    assert!(!left.iter().any(exists));
+    assert!(others.iter().all(exists) && exists(&"etc/.zuul-images-link00"));
+}
+
+#[test]
 fn a_value_that_no_file_can_hold_is_refused_before_anything_is_written() {
     let root = host();
     let before = snapshot(root.path());
