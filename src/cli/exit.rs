@@ -172,16 +172,20 @@ impl From<hostconfig::Error> for Failure {
             Error::Host(item)
             | Error::Username(item)
             | Error::Namespace(item)
+            | Error::Duplicate(item)
+            | Error::Unqualified(item)
             | Error::Target(item)
             | Error::NoUser { name: item, .. } => item.clone(),
-            Error::Parse { path, .. } | Error::Io { path, .. } | Error::Symlink(path) => {
-                path.display().to_string()
-            }
+            Error::Parse { path, .. }
+            | Error::Io { path, .. }
+            | Error::Unfinished { path, .. }
+            | Error::Symlink(path) => path.display().to_string(),
             Error::TrustTool { program, .. } => (*program).to_owned(),
         };
         let failure = match error {
             Error::Symlink(_) => Self::refused(error),
             Error::Io { .. } | Error::TrustTool { .. } => Self::failed("io", error),
+            Error::Unfinished { .. } => Self::failed("undone", error),
             _ => Self::input(error),
         };
         failure.on(item)

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::{Action, FileReport};
+
 /// Failures of this room, named by meaning.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,8 +18,19 @@ pub enum Error {
     )]
     Username(String),
     /// A namespace that is not `NAME=URL`.
-    #[error("namespace {0:?} is not NAME=URL, such as quay.io=https://quay.io")]
+    #[error(
+        "namespace {0:?} is not NAME=URL, such as quay.io=https://quay.io; a name is HOST[:PORT], a \
+         URL is http or https and has no empty, \".\" or \"..\" segment"
+    )]
     Namespace(String),
+    /// A namespace named twice: only one of the two could win.
+    #[error("namespace {0:?} is given more than once; give every name one URL")]
+    Duplicate(String),
+    /// A search entry with a path, a scheme or something else that is no registry.
+    #[error(
+        "{0:?} cannot be searched for names without a registry; give HOST[:PORT] without a path"
+    )]
+    Unqualified(String),
     /// A tool this version does not configure.
     #[error("{0:?} cannot be configured; this version knows podman and docker")]
     Target(String),
@@ -38,6 +51,16 @@ pub enum Error {
         line: usize,
         /// What is wrong there.
         message: String,
+    },
+    /// Undo could not finish with one file; what it was is still remembered.
+    #[error("cannot undo one file, it is kept: {cause} (--undo); {undone} other files were undone")]
+    Unfinished {
+        /// The first such file.
+        path: PathBuf,
+        /// How many files are as they were.
+        undone: usize,
+        /// What is wrong with it.
+        cause: Box<Self>,
     },
     /// A link where a file of our own should be; following it could write anywhere.
     #[error("{} is a symbolic link and is not followed; replace it by a real one", .0.display())]
@@ -65,6 +88,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// The first failure of an undo that went on with the other files.
+    pub(super) fn unfinished((path, cause): (PathBuf, Self), files: &[FileReport]) -> Self {
+        let undone = files.iter().filter(|file| file.action != Action::Kept).count();
+        Self::Unfinished { path, undone, cause: Box::new(cause) }
+    }
+
     pub(super) fn io(
         doing: &'static str,
         path: impl Into<PathBuf>,

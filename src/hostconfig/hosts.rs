@@ -23,6 +23,28 @@ pub(super) fn with_alias(old: &str, address: IpAddr) -> String {
     new
 }
 
+/// `now` without the lines that `written` has and `before` has not; what they replaced comes back.
+pub(super) fn without_ours(before: &str, written: &str, now: &str) -> String {
+    let is_ours = |line: &str| {
+        written.lines().any(|other| other == line) && !before.lines().any(|other| other == line)
+    };
+    let mut lost: Vec<&str> =
+        before.lines().filter(|line| !written.lines().any(|other| other == *line)).collect();
+    lost.retain(|line| !now.lines().any(|other| other == *line));
+    let mut clean = String::with_capacity(now.len());
+    for line in now.split_inclusive('\n') {
+        if !is_ours(line.trim_end_matches('\n')) {
+            clean.push_str(line);
+            continue;
+        }
+        for line in lost.drain(..) {
+            clean.push_str(line);
+            clean.push('\n');
+        }
+    }
+    clean
+}
+
 fn is_stale(line: &str, ours: &str) -> bool {
     line != ours && line.split_once('\t').is_some_and(|(_, name)| name == ALIAS)
 }

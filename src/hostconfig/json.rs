@@ -45,6 +45,78 @@ pub(super) fn with_auth(path: &Path, old: &str, connection: &Connection) -> Resu
     Ok(print(config))
 }
 
+/// `now` without what we put in, where `written` is what we made of `before`.
+///
+/// A login or mirror that was there before stays; one that we replaced comes back.
+pub(super) fn without_ours(
+    path: &Path,
+    before: &str,
+    written: &str,
+    now: &str,
+) -> Result<String, Error> {
+    let mut document = object(path, now)?;
+    let (before, written) = (object(path, before)?, object(path, written)?);
+    let logins = take_logins(&before, &written, &mut document);
+    let mirrors = take_mirrors(&before, &written, &mut document);
+    Ok(if logins || mirrors { print(document) } else { now.to_owned() })
+}
+
+fn take_logins(
+    before: &Map<String, Value>,
+    written: &Map<String, Value>,
+    now: &mut Map<String, Value>,
+) -> bool {
+    const KEY: &str = "auths";
+    let mut taken = false;
+    let old = before.get(KEY).and_then(Value::as_object);
+    let (Some(ours), Some(logins)) = (
+        written.get(KEY).and_then(Value::as_object),
+        now.get_mut(KEY).and_then(Value::as_object_mut),
+    ) else {
+        return false;
+    };
+    for (endpoint, login) in ours {
+        let old = old.and_then(|old| old.get(endpoint));
+        // A tool may have added fields of its own beside our login.
+        let is_ours = logins.get(endpoint).is_some_and(|now| now.get("auth") == login.get("auth"));
+        if old == Some(login) || !is_ours {
+            continue;
+        }
+        taken = true;
+        match old {
+            Some(old) => logins.insert(endpoint.clone(), old.clone()),
+            None => logins.remove(endpoint),
+        };
+    }
+    if taken && logins.is_empty() && old.is_none() {
+        now.remove(KEY);
+    }
+    taken
+}
+
+fn take_mirrors(
+    before: &Map<String, Value>,
+    written: &Map<String, Value>,
+    now: &mut Map<String, Value>,
+) -> bool {
+    const KEY: &str = "registry-mirrors";
+    let bare = |url: &Value| url.as_str().map(|url| url.trim_end_matches('/').to_owned());
+    let list = |map: &Map<String, Value>| -> Vec<String> {
+        map.get(KEY).and_then(Value::as_array).into_iter().flatten().filter_map(bare).collect()
+    };
+    let (old, ours) = (list(before), list(written));
+    let Some(mirrors) = now.get_mut(KEY).and_then(Value::as_array_mut) else {
+        return false;
+    };
+    let count = mirrors.len();
+    mirrors.retain(|url| bare(url).is_none_or(|url| old.contains(&url) || !ours.contains(&url)));
+    let taken = mirrors.len() < count;
+    if taken && mirrors.is_empty() && !before.contains_key(KEY) {
+        now.remove(KEY);
+    }
+    taken
+}
+
 fn object(path: &Path, text: &str) -> Result<Map<String, Value>, Error> {
     if text.trim().is_empty() {
         return Ok(Map::new());

@@ -1,18 +1,22 @@
 //! Makes the container tools of one host use a buildset registry, and undoes it exactly.
 //!
-//! Holds: which files are touched and what goes into them (`/etc/hosts`, registries.conf, the CA
-//! folders, docker's `daemon.json`, the users' auth files). Does not hold: a network client, the
-//! command line, service restarts (the caller's report says which files changed).
+//! Holds: which files are touched and what goes into them (`/etc/hosts`, registries.conf and its
+//! drop-ins, the CA folders, docker's `daemon.json`, the users' auth files). Does not hold: a network
+//! client, the command line, service restarts (the caller's report says which files changed).
 //!
 //! Formats: containers-registries.conf(5) version 2, containers-certs.d(5), containers-auth.json(5),
 //! dockerd(8) `daemon.json`, hosts(5). Every file is read and computed before the first is written;
 //! every write is a rename; what was there before is kept in a state file for [`undo`].
 
+mod document;
 mod error;
 mod hosts;
 mod json;
+mod namespace;
+mod ours;
 mod plan;
 mod registries;
+mod registries_undo;
 mod state;
 mod write;
 
@@ -24,6 +28,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use error::Error;
+pub use namespace::Namespace;
 
 /// The name clients use for a buildset registry that is known by an IP address only.
 pub const ALIAS: &str = "zuul-jobs.buildset-registry";
@@ -36,6 +41,7 @@ pub const ALIAS: &str = "zuul-jobs.buildset-registry";
 /// written until then is in the state file and [`undo`] takes it back.
 pub fn configure(options: &Options) -> Result<Report, Error> {
     options.connection.check()?;
+    namespace::check(&options.namespaces, &options.unqualified)?;
     let edits = plan::edits(options)?;
     let files = state::apply(&options.sysroot, &edits)?;
     plan::refresh_trust(&options.sysroot, &files)?;
@@ -44,14 +50,18 @@ pub fn configure(options: &Options) -> Result<Report, Error> {
 
 /// Puts back what was there before the first [`configure`] under this `sysroot`.
 ///
-/// A file that somebody changed since then is left as it is and reported as [`Action::Kept`].
+/// Where somebody edited a file since then only our own entries are taken out ([`Action::Cleaned`]).
 ///
 /// # Errors
-/// An unreadable state file, or a failed write.
+/// An unreadable state file, or [`Error::Unfinished`]: a file that cannot be parsed or written now. All
+/// others are undone, and that one is remembered for another call.
 pub fn undo(sysroot: &std::path::Path) -> Result<Report, Error> {
-    let files = state::undo(sysroot)?;
+    let state::Undone { files, failed } = state::undo(sysroot)?;
     plan::refresh_trust(sysroot, &files)?;
-    Ok(Report::new(ALIAS.to_owned(), files))
+    match failed {
+        Some(cause) => Err(Error::unfinished(cause, &files)),
+        None => Ok(Report::new(ALIAS.to_owned(), files)),
+    }
 }
 
 /// What to configure, for whom, and where.
@@ -128,59 +138,6 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A registry whose images are looked up in the buildset registry first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Namespace {
-    /// As image names spell it: `quay.io`, `registry.example.org:5443`.
-    pub name: String,
-    /// Where its images really are: `https://registry-1.docker.io`.
-    pub url: String,
-}
-
-impl Namespace {
-    /// The registries redirected when a site names none.
-    pub fn defaults() -> Vec<Self> {
-        let same = |name: &str| Self { name: name.to_owned(), url: format!("https://{name}") };
-        let mut all: Vec<Self> =
-            ["docker.io", "quay.io", "gcr.io", "registry.k8s.io"].map(same).into();
-        for namespace in all.iter_mut().filter(|n| n.name == "docker.io") {
-            namespace.url = "https://registry-1.docker.io".to_owned();
-        }
-        all
-    }
-
-    /// Where the buildset registry keeps this registry's images: docker.io at the root, every other
-    /// below its name, a port written with `_`.
-    fn mirror(&self, endpoint: &str) -> String {
-        match self.name.as_str() {
-            "docker.io" => endpoint.to_owned(),
-            name => format!("{endpoint}/{}", name.replace(':', "_")),
-        }
-    }
-}
-
-impl FromStr for Namespace {
-    type Err = Error;
-
-    /// Reads `NAME=URL`; `NAME` alone means `https://NAME`.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = || Error::Namespace(text.to_owned());
-        let (name, url) = match text.split_once('=') {
-            Some((name, url)) => (name, url.trim_end_matches('/').to_owned()),
-            None => (text, format!("https://{text}")),
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
-        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let host_is_plain = host.is_some_and(|host| {
-            !host.is_empty() && host.chars().all(|c| plain(c) || matches!(c, '/' | '_' | '[' | ']'))
-        });
-        if name.is_empty() || !name.chars().all(plain) || !host_is_plain {
-            return Err(bad());
-        }
-        Ok(Self { name: name.to_owned(), url })
-    }
-}
-
 /// A family of tools that share configuration files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -248,7 +205,10 @@ pub enum Action {
     Restored,
     /// Undo: it had not been there and is gone again.
     Removed,
-    /// Undo: somebody changed it since, so it was left alone.
+    /// Undo: somebody changed it since; our entries are gone, the rest is as it was.
+    Cleaned,
+    /// Undo: somebody changed it since and it was left alone: nothing of ours is in it, or it cannot be
+    /// read now.
     Kept,
 }
 
@@ -260,3 +220,5 @@ impl Action {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_undo;

@@ -1,15 +1,15 @@
 //! Which files a host needs, and what each is to hold. Reads, computes, writes nothing.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, str};
+use std::{fs, io, str};
 
 use super::hosts::{self, User};
 use super::write::{self, Access};
 use super::{Action, Error, FileReport, Options, Target, json, registries};
 
 const DEBIAN_CA: &str = "/usr/local/share/ca-certificates";
+const DROP_INS: &str = "/etc/containers/registries.conf.d";
 const FEDORA_CA: &str = "/etc/pki/ca-trust/source/anchors";
 
 /// One file as it is to be.
@@ -47,6 +47,7 @@ pub(super) fn edits(options: &Options) -> Result<Vec<Edit>, Error> {
                 &options.unqualified,
             )
         })?);
+        edits.extend(plan.drop_ins()?);
     }
     if plan.wants(Target::Docker) {
         edits.push(plan.system("/etc/docker/daemon.json", |path, old| {
@@ -92,6 +93,27 @@ impl Plan<'_> {
         let old = str::from_utf8(&old).map_err(|error| not_text(&real, &old, error))?;
         let content = change(&real, old)?.into_bytes();
         Ok(Edit { path: path.to_owned(), content, access, home })
+    }
+
+    /// A drop-in wins over registries.conf, so what it says about our namespaces is changed in it.
+    fn drop_ins(&self) -> Result<Vec<Edit>, Error> {
+        let mut edits = Vec::new();
+        for path in drop_ins(&self.options.sysroot)? {
+            let real = self::real(&self.options.sysroot, &path);
+            let old = fs::read(&real).map_err(Error::io("read", &real))?;
+            let old = str::from_utf8(&old).map_err(|error| not_text(&real, &old, error))?;
+            let changed = registries::with_mirrors_over(
+                &real,
+                old,
+                &self.endpoint,
+                &self.options.namespaces,
+                &self.options.unqualified,
+            )?;
+            if let Some(content) = changed {
+                edits.push(self.system(path, |_, _| Ok(content))?);
+            }
+        }
+        Ok(edits)
     }
 
     /// The owner of the sysroot owns what is created in it.
@@ -147,7 +169,7 @@ impl Plan<'_> {
     fn user(&self) -> Result<User, Error> {
         let name = match &self.options.user {
             Some(name) => name.clone(),
-            None => own_uid()?.to_string(),
+            None => write::own_uid()?.to_string(),
         };
         let passwd = real(&self.options.sysroot, Path::new("/etc/passwd"));
         let text = fs::read_to_string(&passwd).map_err(Error::io("read", &passwd))?;
@@ -155,12 +177,27 @@ impl Plan<'_> {
     }
 }
 
-fn own_uid() -> Result<u32, Error> {
-    let me = "/proc/self";
-    Ok(fs::metadata(me).map_err(Error::io("look at", me))?.uid())
+/// The drop-ins of registries.conf in the order in which they are read.
+fn drop_ins(sysroot: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = real(sysroot, Path::new(DROP_INS));
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", &folder)(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(Error::io("read", &folder))?.file_name();
+        let is_conf = Path::new(&name).extension().is_some_and(|end| end == "conf");
+        if is_conf && folder.join(&name).is_file() {
+            paths.push(Path::new(DROP_INS).join(name));
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
-fn not_text(path: &Path, bytes: &[u8], error: str::Utf8Error) -> Error {
+pub(super) fn not_text(path: &Path, bytes: &[u8], error: str::Utf8Error) -> Error {
     let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
     Error::Parse { path: path.to_owned(), line, message: "not UTF-8 text".to_owned() }
 }

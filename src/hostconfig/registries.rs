@@ -8,6 +8,7 @@ use toml_edit::{
     Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value,
 };
 
+use super::document::{UNQUALIFIED, blocks, name_of, parse, put_value};
 use super::{Error, Namespace};
 
 /// `old` with the registry as the first mirror of every namespace, and the unqualified search list
@@ -39,6 +40,25 @@ pub(super) fn with_mirrors(
     Ok(format!("{preface}{document}"))
 }
 
+/// The same for a drop-in, whose settings win over those of registries.conf: only what it sets itself is
+/// changed. `None` if it sets nothing of ours.
+pub(super) fn with_mirrors_over(
+    path: &Path,
+    old: &str,
+    endpoint: &str,
+    namespaces: &[Namespace],
+    unqualified: &[String],
+) -> Result<Option<String>, Error> {
+    let document = parse(path, old)?;
+    let mut known = namespaces.to_vec();
+    known.retain(|namespace| blocks(&document, &namespace.name).next().is_some());
+    let unqualified = if document.contains_key(UNQUALIFIED) { unqualified } else { &[] };
+    if known.is_empty() && unqualified.is_empty() {
+        return Ok(None);
+    }
+    with_mirrors(path, old, endpoint, &known, unqualified).map(Some)
+}
+
 /// The text of a file that holds only comments; otherwise it would end up behind our tables.
 fn take_preface(document: &mut DocumentMut) -> String {
     if !document.is_empty() {
@@ -50,15 +70,6 @@ fn take_preface(document: &mut DocumentMut) -> String {
     }
     document.set_trailing("");
     preface
-}
-
-fn parse(path: &Path, text: &str) -> Result<DocumentMut, Error> {
-    text.parse::<DocumentMut>().map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-        let message = error.message().trim().replace('\n', "; ");
-        Error::Parse { path: path.to_owned(), line, message }
-    })
 }
 
 fn at(path: &Path, text: &str, key: &str, message: &str) -> Error {
@@ -110,8 +121,7 @@ fn add_mirror(document: &mut DocumentMut, endpoint: &str, namespace: &Namespace)
 
 /// Whether a registry block is for this name; its prefix defaults to its location.
 fn is_for(table: &dyn TableLike, name: &str) -> bool {
-    let text = |key| table.get(key).and_then(Item::as_str).filter(|text| !text.is_empty());
-    text("prefix").or_else(|| text("location")) == Some(name)
+    name_of(table) == Some(name)
 }
 
 fn empty_list() -> Item {
@@ -148,13 +158,15 @@ fn put_first_inline(mirrors: &mut Array, mirror: &Mirror) -> Option<()> {
 }
 
 fn set_unqualified(document: &mut DocumentMut, registries: &[String]) {
-    const KEY: &str = "unqualified-search-registries";
-    let now = document.get(KEY).and_then(Item::as_array);
+    let now = document.get(UNQUALIFIED).and_then(Item::as_array);
     let is_set = now.is_some_and(|array| {
         array.iter().map(Value::as_str).eq(registries.iter().map(|r| Some(r.as_str())))
     });
-    if !is_set {
-        document.insert(KEY, value(registries.iter().collect::<Array>()));
+    let list: Array = registries.iter().collect();
+    match document.get_mut(UNQUALIFIED).and_then(Item::as_value_mut) {
+        _ if is_set => {}
+        Some(now) => put_value(now, list.into()),
+        None => drop(document.insert(UNQUALIFIED, value(list))),
     }
 }
 
@@ -223,6 +235,13 @@ mod tests {
         assert_eq!(mirrors_of(&new, 0), ["reg:5000", "registry-1.docker.io"]);
         assert_eq!(mirrors_of(&new, 1), ["reg:5000/quay.io", "quay.io"]);
         assert!(new.contains("unqualified-search-registries = [\"docker.io\"]"));
+    }
+
+    #[test]
+    fn comments_of_a_search_list_that_is_replaced_stay() {
+        let old = "# one\n\n# two\nunqualified-search-registries = [\"a\"] # three\n";
+        let new = edit(old, &[]).unwrap();
+        assert_eq!(new, old.replace("[\"a\"]", "[\"docker.io\"]"));
     }
 
     #[test]

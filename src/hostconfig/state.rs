@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::ours::Versions;
 use super::plan::{Edit, real};
 use super::write::{self, Access, Present};
 use super::{Action, Error, FileReport};
@@ -15,9 +16,13 @@ use super::{Action, Error, FileReport};
 /// Private, as auth files are kept in it.
 const STATE: &str = "/var/lib/zuul-images/configure-client.json";
 
+/// Of the format of that file.
+const VERSION: u32 = 2;
+
 /// Writes what differs. The memory is written first, so a crash in between can be undone.
 pub(super) fn apply(sysroot: &Path, edits: &[Edit]) -> Result<Vec<FileReport>, Error> {
     let mut state = State::load(sysroot)?;
+    state.sweep(sysroot, edits)?;
     let mut due = Vec::new();
     let mut report = Vec::new();
     for edit in edits {
@@ -28,7 +33,7 @@ pub(super) fn apply(sysroot: &Path, edits: &[Edit]) -> Result<Vec<FileReport>, E
             None => Action::Created,
         };
         if action != Action::Unchanged {
-            state.remember(edit, present.as_ref());
+            state.remember(sysroot, edit, present.as_ref())?;
             due.push((edit, present));
         }
         report.push(FileReport { path: edit.path.clone(), action });
@@ -51,26 +56,41 @@ pub(super) fn apply(sysroot: &Path, edits: &[Edit]) -> Result<Vec<FileReport>, E
 }
 
 /// Puts back what was there, removes what was not, forgets.
-pub(super) fn undo(sysroot: &Path) -> Result<Vec<FileReport>, Error> {
-    let state = State::load(sysroot)?;
-    let mut report = Vec::new();
-    for file in state.files.iter().rev() {
-        let path = real(sysroot, &file.path);
-        let action = file.undo(&path)?;
-        report.push(FileReport { path: file.path.clone(), action });
+///
+/// A file that this fails for is kept and remembered; the first one is returned with its cause.
+pub(super) fn undo(sysroot: &Path) -> Result<Undone, Error> {
+    let mut state = State::load(sysroot)?;
+    state.sweep(sysroot, &[])?;
+    let (mut report, mut left, mut failed) = (Vec::new(), Vec::new(), None);
+    for file in std::mem::take(&mut state.files).into_iter().rev() {
+        let path = file.path.clone();
+        let action = file.undo(sysroot).unwrap_or_else(|cause| {
+            failed.get_or_insert((path.clone(), cause));
+            left.insert(0, file);
+            Action::Kept
+        });
+        report.push(FileReport { path, action });
     }
-    for directory in state.directories.iter().rev() {
-        // One that somebody else uses by now is not empty and stays.
-        let _ = fs::remove_dir(real(sysroot, directory));
-    }
-    if !report.is_empty() {
+    // One that somebody else uses by now is not empty and stays.
+    let gone = |directory: &PathBuf| fs::remove_dir(real(sysroot, directory)).is_ok();
+    let directories = std::mem::take(&mut state.directories);
+    let stay: BTreeSet<PathBuf> = directories.into_iter().rev().filter(|dir| !gone(dir)).collect();
+    if failed.is_some() {
+        State { files: left, directories: stay, ..state }.save(sysroot)?;
+    } else if !report.is_empty() {
         let path = real(sysroot, Path::new(STATE));
         write::remove(&path)?;
         if let Some(directory) = path.parent() {
             let _ = fs::remove_dir(directory);
         }
     }
-    Ok(report)
+    Ok(Undone { files: report, failed })
+}
+
+/// What an undo did, and the first file it failed for.
+pub(super) struct Undone {
+    pub(super) files: Vec<FileReport>,
+    pub(super) failed: Option<(PathBuf, Error)>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -87,8 +107,8 @@ struct Touched {
     before: Option<Before>,
     /// What we wrote, base64.
     written: String,
-    /// Somebody changed the file between two of our writes: `before` is no longer the truth.
-    foreign: bool,
+    /// The home of the user who owns it: no link below it is followed.
+    home: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,14 +124,14 @@ impl State {
     fn load(sysroot: &Path) -> Result<Self, Error> {
         let path = real(sysroot, Path::new(STATE));
         let Some(file) = write::read(&path)? else {
-            return Ok(Self { version: 1, ..Self::default() });
+            return Ok(Self { version: VERSION, ..Self::default() });
         };
         let wrong =
             |line: usize, message: String| Error::Parse { path: path.clone(), line, message };
         let state: Self = serde_json::from_slice(&file.content)
             .map_err(|error| wrong(error.line().max(1), error.to_string()))?;
         match state.version {
-            1 => Ok(state),
+            VERSION => Ok(state),
             other => Err(wrong(1, format!("written by another version (format {other})"))),
         }
     }
@@ -126,15 +146,50 @@ impl State {
         write::replace(&path, &text, Access { mode: 0o600, ..owner })
     }
 
-    fn remember(&mut self, edit: &Edit, present: Option<&Present>) {
+    /// Where somebody changed a file between two of our writes, what they made of it without our
+    /// entries is from now on what was there before.
+    fn remember(
+        &mut self,
+        sysroot: &Path,
+        edit: &Edit,
+        present: Option<&Present>,
+    ) -> Result<(), Error> {
         let written = STANDARD.encode(&edit.content);
         if let Some(known) = self.files.iter_mut().find(|file| file.path == edit.path) {
-            known.foreign |= !known.is_ours(present) && !known.is_before(present);
+            if !known.is_ours(present) && !known.is_before(present) {
+                known.before = match present {
+                    Some(file) => known
+                        .clean(&real(sysroot, &edit.path), file)?
+                        .map(|content| Before::new(&content, file.access)),
+                    None => None,
+                };
+            }
             known.written = written;
-            return;
+            return Ok(());
         }
-        let before = present.map(Before::new);
-        self.files.push(Touched { path: edit.path.clone(), before, written, foreign: false });
+        let before = present.map(|file| Before::new(&file.content, file.access));
+        let (path, home) = (edit.path.clone(), edit.home.clone());
+        self.files.push(Touched { path, before, written, home });
+        Ok(())
+    }
+
+    /// Removes what killed runs left behind.
+    fn sweep(&self, sysroot: &Path, edits: &[Edit]) -> Result<(), Error> {
+        let known = self.files.iter().map(|file| (&file.path, &file.home));
+        let files = known.chain(edits.iter().map(|edit| (&edit.path, &edit.home)));
+        let mut directories = BTreeSet::from([real(sysroot, Path::new(STATE))]);
+        for (path, home) in files {
+            let path = real(sysroot, path);
+            if let Some(home) = home
+                && write::refuse_links(&path, &real(sysroot, home)).is_err()
+            {
+                continue;
+            }
+            directories.insert(path);
+        }
+        let directories: BTreeSet<&Path> =
+            directories.iter().filter_map(|path| path.parent()).collect();
+        directories.into_iter().try_for_each(write::sweep)
     }
 
     fn remember_directories(&mut self, sysroot: &Path, path: &Path) {
@@ -144,24 +199,52 @@ impl State {
 }
 
 impl Touched {
-    fn undo(&self, path: &Path) -> Result<Action, Error> {
-        let present = write::read(path)?;
+    fn undo(&self, sysroot: &Path) -> Result<Action, Error> {
+        let path = real(sysroot, &self.path);
+        if let Some(home) = &self.home {
+            write::refuse_links(&path, &real(sysroot, home))?;
+        }
+        let present = write::read(&path)?;
         if self.is_before(present.as_ref()) {
             return Ok(Action::Unchanged);
         }
-        if self.foreign || !self.is_ours(present.as_ref()) {
-            return Ok(Action::Kept);
+        if !self.is_ours(present.as_ref()) {
+            return present.map_or(Ok(Action::Kept), |file| self.undo_edited(&path, &file));
         }
         match &self.before {
             Some(before) => {
-                write::replace(path, &decode(path, &before.content)?, before.access())?;
+                write::replace(&path, &decode(&path, &before.content)?, before.access())?;
                 Ok(Action::Restored)
+            }
+            None => {
+                write::remove(&path)?;
+                Ok(Action::Removed)
+            }
+        }
+    }
+
+    fn undo_edited(&self, path: &Path, file: &Present) -> Result<Action, Error> {
+        match self.clean(path, file)? {
+            Some(clean) if clean == file.content => Ok(Action::Kept),
+            Some(clean) => {
+                write::replace(path, &clean, file.access)?;
+                Ok(Action::Cleaned)
             }
             None => {
                 write::remove(path)?;
                 Ok(Action::Removed)
             }
         }
+    }
+
+    /// The file without our entries; `None` if nothing is left of it.
+    fn clean(&self, path: &Path, file: &Present) -> Result<Option<Vec<u8>>, Error> {
+        let before =
+            self.before.as_ref().map(|before| decode(path, &before.content)).transpose()?;
+        let written = decode(path, &self.written)?;
+        let versions =
+            Versions { before: before.as_deref(), written: &written, now: &file.content };
+        versions.clean(&self.path, path)
     }
 
     fn is_ours(&self, present: Option<&Present>) -> bool {
@@ -178,9 +261,9 @@ impl Touched {
 }
 
 impl Before {
-    fn new(file: &Present) -> Self {
-        let Access { mode, uid, gid } = file.access;
-        Self { content: STANDARD.encode(&file.content), mode, uid, gid }
+    fn new(content: &[u8], access: Access) -> Self {
+        let Access { mode, uid, gid } = access;
+        Self { content: STANDARD.encode(content), mode, uid, gid }
     }
 
     fn access(&self) -> Access {

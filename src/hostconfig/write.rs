@@ -7,6 +7,9 @@ use std::path::Path;
 
 use super::Error;
 
+/// How the names of our temporary files start; six letters or digits follow.
+const TEMPORARY: &str = ".zuul-images-";
+
 /// Who owns a file and who may read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
@@ -45,7 +48,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Present>, Error> {
 pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> Result<(), Error> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::Builder::new()
-        .prefix(".zuul-images-")
+        .prefix(TEMPORARY)
         .tempfile_in(directory)
         .map_err(Error::io("create a file in", directory))?;
     let written = (|| {
@@ -62,6 +65,29 @@ pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> Result<(),
         }
         Err(error) => Err(Error::io("replace", path)(error.error)),
     }
+}
+
+/// Removes the temporary files that a killed run of ours left in a directory; they may hold a login.
+pub(super) fn sweep(directory: &Path) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Ok(());
+    };
+    // One that was given away already belongs to the user whose directory it is in.
+    let owners = [own_uid()?, owner_of(directory)?.uid];
+    for entry in entries.flatten() {
+        let is_temporary = entry.file_name().to_str().is_some_and(|name| {
+            name.strip_prefix(TEMPORARY).is_some_and(|rest| {
+                rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            })
+        });
+        let is_own = |metadata: fs::Metadata| {
+            metadata.is_file() && metadata.nlink() == 1 && owners.contains(&metadata.uid())
+        };
+        if is_temporary && entry.metadata().is_ok_and(is_own) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a path that passes a link below its owner's home: it could lead anywhere.
@@ -96,6 +122,11 @@ pub(super) fn create_parents(path: &Path, owner: Option<(Access, &Path)>) -> Res
 pub(super) fn owner_of(directory: &Path) -> Result<Access, Error> {
     let metadata = fs::metadata(directory).map_err(Error::io("look at", directory))?;
     Ok(Access { mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() })
+}
+
+/// Who runs this.
+pub(super) fn own_uid() -> Result<u32, Error> {
+    Ok(owner_of(Path::new("/proc/self"))?.uid)
 }
 
 /// Removes a file; one that is gone already is fine.

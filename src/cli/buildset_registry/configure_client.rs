@@ -45,7 +45,8 @@ pub(super) struct Arguments {
     )]
     targets: Vec<Target>,
 
-    /// Put back what was there before the first run
+    /// Put back what was there before the first run; of a file that was edited since take out only what
+    /// this program put in
     #[arg(long, conflicts_with_all = ["connection", "namespace", "unqualified", "user"])]
     undo: bool,
 }
@@ -54,7 +55,8 @@ impl Arguments {
     /// Does it.
     ///
     /// # Errors
-    /// A file that cannot be read or written; then nothing, or what is named, was changed.
+    /// A value that no file can hold, a file that cannot be read or written; then nothing, or what is
+    /// named, was changed.
     pub(super) fn run(self) -> Result<hostconfig::Report, Failure> {
         let Some(file) = &self.connection else {
             return Ok(hostconfig::undo(&self.sysroot)?);
