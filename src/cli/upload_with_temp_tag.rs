@@ -23,9 +23,6 @@ use crate::zuul::{Connection, ImageList};
 #[derive(Debug, Parser)]
 #[command(name = "upload-with-temp-tag", version, after_help = EXAMPLES)]
 struct Arguments {
-    #[command(flatten)]
-    common: Common,
-
     /// The `container_images` or `docker_images` list (YAML or JSON; `-` reads stdin)
     #[arg(long, value_name = "IMAGES")]
     images: PathBuf,
@@ -55,6 +52,9 @@ struct Arguments {
 
     #[command(flatten)]
     network: Network,
+
+    #[command(flatten)]
+    common: Common,
 }
 
 const EXAMPLES: &str = "\

@@ -93,7 +93,10 @@ impl Document {
         };
         serde_saphyr::from_str_with_options(&self.text, options).map_err(|error| {
             let detail = match (self.secrecy, error.location()) {
-                (Secrecy::Public, _) => error.render(),
+                (Secrecy::Public, _) => {
+                    let shown = error.render().replace("<input>", &self.file);
+                    shown.strip_prefix("error: ").unwrap_or(&shown).to_owned()
+                }
                 (Secrecy::Secret, place) => {
                     let place = place.map_or_else(String::new, |place| {
                         format!("line {} column {}: ", place.line(), place.column())
