@@ -1,6 +1,9 @@
 //! What bad input gets: one clear message that names the item and the place, the right exit code,
 //! and nothing written.
 
+use std::path::Path;
+use std::process::Output;
+
 use serde_json::json;
 use zuul_images::oci::Digest;
 
@@ -117,16 +120,7 @@ async fn an_unreachable_host_a_wrong_certificate_and_a_wrong_password_are_told_a
         let mut connection = good.clone();
         connection[key] = value;
         let to = file(folder.path(), "to.json", &connection.to_string());
-        let output = program("intermediate-registry-sync")
-            .args(["push", "--no-ambient-config", "--build", BUILD, "--images"])
-            .arg(&images)
-            .arg("--from")
-            .arg(source.connection())
-            .arg("--to")
-            .arg(to)
-            .output()
-            .unwrap();
-        let (document, said) = failure(&output, 1);
+        let (document, said) = failure(&push(&images, &source.connection(), &to), 1);
         assert_eq!(document["error"]["kind"], kind, "{said}");
         assert!(said.contains(expected), "{key}: {said}");
         assert!(!said.contains("hunter2"), "{said}");
@@ -143,16 +137,20 @@ async fn a_digest_that_does_not_match_is_refused_by_name() {
     let wrong = Digest::sha256(b"wrong");
     let list = json!([{"repository": "q.io/a", "digests": {"latest": wrong}}]);
     let images = file(folder.path(), "images.json", &list.to_string());
-    let output = program("intermediate-registry-sync")
-        .args(["push", "--no-ambient-config", "--build", BUILD, "--images"])
-        .arg(&images)
-        .arg("--from")
-        .arg(registry.connection())
-        .arg("--to")
-        .arg(registry.connection())
-        .output()
-        .unwrap();
-    let (document, said) = failure(&output, 3);
+    let pushed = push(&images, &registry.connection(), &registry.connection());
+    let (document, said) = failure(&pushed, 3);
     assert_eq!(document["error"]["kind"], "refused");
     assert!(said.contains("q.io/a") && said.contains(wrong.as_str()), "{said}");
+}
+
+fn push(images: &Path, from: &Path, to: &Path) -> Output {
+    program("intermediate-registry-sync")
+        .args(["push", "--no-ambient-config", "--build", BUILD, "--images"])
+        .arg(images)
+        .arg("--from")
+        .arg(from)
+        .arg("--to")
+        .arg(to)
+        .output()
+        .unwrap()
 }
