@@ -1,4 +1,5 @@
-//! The words of Zuul's container jobs: image lists, artifacts, temporary tags, connections, credentials.
+//! The words of Zuul's container jobs: image lists, artifacts, temporary tags, connections, credentials,
+//! origins and pointers of speculative images.
 //!
 //! Types and the reading of their files; no network. The shapes are those of the `zuul-jobs`
 //! container roles, so that site configuration and artifacts stay exchangeable with them. A leaf:
@@ -10,6 +11,8 @@ mod connection;
 mod credentials;
 mod document;
 mod images;
+mod origin;
+mod pointer;
 
 pub use self::artifact::{
     ImageArtifact, Returned, UploadArtifact, image_artifacts, read_artifacts,
@@ -19,6 +22,8 @@ pub use self::connection::Connection;
 pub use self::credentials::{RegistryCredentials, RegistryLogin};
 pub use self::document::{Document, Secrecy};
 pub use self::images::{ImageList, ZuulImage, path_below_registry};
+pub use self::origin::{Label, Origin};
+pub use self::pointer::{Pointer, PointerUrl, PullToken};
 
 /// Input that cannot be used; names the item and the place.
 #[derive(Debug, thiserror::Error)]
