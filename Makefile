@@ -14,6 +14,10 @@ demo: ## Carry real images of two dependent changes through check, gate and prom
 test: ## Everything: linters, unit and integration tests, roles, real clients
 	@tests/run
 
+.PHONY: conformance
+conformance: ## The distribution-spec's own suites, every switch on (SUITE=DIR: a checkout of that repository)
+	@tests/conformance/run
+
 .PHONY: dist
 dist: ## Static programs and SHA256SUMS in dist/, as zuul_images_source wants them
 	@tests/tools/dist

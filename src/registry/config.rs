@@ -33,6 +33,10 @@ pub struct Config {
     pub users: Vec<User>,
     /// Whether anybody may pull. Where this is not said: if no user has only `read` access.
     pub anonymous_pull: Option<bool>,
+    /// Whether images may be pushed that lack their configuration or layers (distribution-spec,
+    /// "Pushing Manifests": a registry may refuse them).
+    #[serde(default)]
+    pub sparse_images: bool,
     /// How long a request body may bring no bytes.
     #[serde(default = "default_body_idle")]
     pub body_idle: Period,

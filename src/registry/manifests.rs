@@ -93,7 +93,7 @@ impl Registry {
         let manifest =
             Manifest::parse(bytes, call.header(header::CONTENT_TYPE)).map_err(Error::Invalid)?;
         let (digest, tags) = named(call, &manifest, reference)?;
-        let new = NewManifest {
+        let mut new = NewManifest {
             blobs: manifest.blobs().map(|blob| (blob.digest.clone(), blob.size)).collect(),
             referrer: referrer(&manifest, &digest),
             manifest: StoredManifest {
@@ -103,7 +103,13 @@ impl Registry {
             },
             tags: tags.clone(),
         };
-        self.storage.manifest_put(&repository.key, new).await?;
+        match self.storage.manifest_put(&repository.key, new.clone()).await {
+            Err(storage::Error::BlobsMissing { digests, .. }) if self.sparse_images => {
+                new.blobs.retain(|(digest, _)| !digests.contains(digest));
+                self.storage.manifest_put(&repository.key, new).await?;
+            }
+            put => put?,
+        }
         let mut response = respond::empty(StatusCode::CREATED);
         let location = repository.location(&format!("manifests/{digest}"));
         respond::set(&mut response, header::LOCATION, location);

@@ -53,12 +53,19 @@ pub struct Registry {
     storage: Arc<dyn Storage>,
     access: Access,
     metrics: Metrics,
+    sparse_images: bool,
     body_idle: Duration,
 }
 
 impl Registry {
-    fn new(storage: Arc<dyn Storage>, access: Access, body_idle: Duration) -> Self {
-        Self { storage, access, metrics: Metrics::new(), body_idle }
+    fn new(storage: Arc<dyn Storage>, access: Access, config: &Config) -> Self {
+        Self {
+            storage,
+            access,
+            metrics: Metrics::new(),
+            sparse_images: config.sparse_images,
+            body_idle: config.body_idle.0,
+        }
     }
 
     async fn dispatch(

@@ -116,6 +116,9 @@ users:
 # Whether images can be pulled without a login. Left out: yes, unless a user has only read access.
 #anonymous_pull: true
 
+# Whether images may be pushed that lack their configuration or layers.
+#sparse_images: false
+
 # How long a push may bring no bytes.
 #body_idle: 60s
 ",

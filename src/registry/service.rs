@@ -122,7 +122,7 @@ impl Service {
                 tls,
                 limits: Limits::default(),
                 drain: Duration::from_secs(60),
-                handler: Arc::new(Registry::new(Arc::clone(&storage), access, config.body_idle.0)),
+                handler: Arc::new(Registry::new(Arc::clone(&storage), access, config)),
             },
             storage,
             forgotten: FORGOTTEN,

@@ -85,6 +85,22 @@ fn sparse_indexes_subjects_and_foreign_layers_are_accepted() {
 }
 
 #[test]
+fn images_without_their_layers_are_accepted_only_where_the_configuration_says_so() {
+    let registry = Registry::start_with(|config| config.sparse_images = true);
+    registry.push_blob("a", b"config");
+    let sparse = image(b"config", b"missing");
+    assert_eq!(registry.put_manifest("a", "sparse", &sparse).status, 201);
+    assert_eq!(registry.anonymous("GET", "/v2/a/manifests/sparse").body, sparse);
+    let wrong_size = String::from_utf8(sparse).unwrap().replace("\"size\": 6", "\"size\": 5");
+    let answer = registry.put_manifest("a", "wrong", wrong_size.as_bytes());
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "SIZE_INVALID"),
+        "what is there is checked"
+    );
+}
+
+#[test]
 fn tags_given_with_a_digest_are_set() {
     let registry = Registry::start();
     let body = br#"{"schemaVersion":2,"manifests":[]}"#;
