@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bin → cli → {sync, upload, promote} → copy → client → http → {auth, tls} → oci
-//!             registry → {storage, auth, tls, serve}
+//!             registry → layers → {storage, client};   registry → {auth, tls, serve}
 //! leaves: zuul, hostconfig
 //! ```
 
@@ -15,6 +15,7 @@ pub mod client;
 pub mod copy;
 pub mod hostconfig;
 pub mod http;
+pub mod layers;
 pub mod oci;
 pub mod promote;
 pub mod registry;

@@ -10,6 +10,7 @@ use super::caller::{Caller, User, basic, credentials};
 use super::names::Repository;
 use super::signer::Signer;
 use crate::auth::{Action, Scope};
+use crate::layers::Reader;
 use crate::oci::RepositoryName;
 
 /// Who may do what.
@@ -95,9 +96,22 @@ impl Access {
         self.may(&call.caller, &[key], Action::Pull)
     }
 
+    /// What the layers need to know of the caller: whether it may read a repository, by any of these
+    /// spellings, by its own login and not only because anybody may.
+    pub(super) fn reader(&self, call: &Call, spellings: &[&RepositoryName]) -> Reader {
+        match self.may_by_login(&call.caller, spellings, Action::Pull) {
+            true => Reader::Known,
+            false => Reader::Anybody,
+        }
+    }
+
     fn may(&self, caller: &Caller, spellings: &[&RepositoryName], action: Action) -> bool {
         let open = self.anonymous_pull && action == Action::Pull;
-        open || match caller {
+        open || self.may_by_login(caller, spellings, action)
+    }
+
+    fn may_by_login(&self, caller: &Caller, spellings: &[&RepositoryName], action: Action) -> bool {
+        match caller {
             Caller::Anonymous | Caller::Stranger => false,
             Caller::User(user) => user.may(action),
             Caller::Token(claims, user) => {

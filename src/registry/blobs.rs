@@ -41,7 +41,11 @@ impl Registry {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Response<Body>, Error> {
-        let size = self.storage.blob_size(&repository.key, digest).await?;
+        let size = self
+            .layers
+            .blob_size(self.reader(call, repository), &repository.key, digest)
+            .await?
+            .value;
         let mut response = describe(digest);
         if call.has_current(&etag(digest)) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -61,7 +65,8 @@ impl Registry {
             return self.blob_head(call, repository, digest).await;
         }
         let part = requested_part(call, digest);
-        let blob = self.storage.blob_open(&repository.key, digest, part).await?;
+        let reader = self.reader(call, repository);
+        let blob = self.layers.blob_open(reader, &repository.key, digest, part).await?.value;
         let mut response = describe(digest);
         let (start, end) = (blob.range.start, blob.range.end);
         respond::set(&mut response, header::CONTENT_LENGTH, end - start);

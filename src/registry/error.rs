@@ -1,6 +1,6 @@
 use std::io;
 
-use crate::{oci, storage};
+use crate::{layers, oci, storage};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug, thiserror::Error)]
@@ -85,4 +85,18 @@ pub enum Error {
     /// The store did not do it.
     #[error(transparent)]
     Storage(#[from] storage::Error),
+    /// No layer answers.
+    #[error(transparent)]
+    Layers(#[from] layers::Error),
+}
+
+impl Error {
+    /// What the store said, if it was the store.
+    pub(super) fn stored(&self) -> Option<&storage::Error> {
+        match self {
+            Self::Storage(error) => Some(error),
+            Self::Layers(layers::Error::Storage(error)) => Some(error),
+            _ => None,
+        }
+    }
 }

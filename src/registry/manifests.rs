@@ -10,6 +10,7 @@ use super::call::Call;
 use super::names::Repository;
 use super::{Error, Registry, body, respond};
 use crate::auth::Action;
+use crate::layers::FoundManifest;
 use crate::oci::{Content, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, Tag};
 use crate::serve::Body;
 use crate::storage::{self, NewManifest, StoredManifest};
@@ -56,15 +57,11 @@ impl Registry {
         repository: &Repository,
         reference: Reference,
     ) -> Result<Response<Body>, Error> {
-        let (digest, modified) = match reference {
-            Reference::Digest(digest) => (digest, None),
-            Reference::Tag(tag) => {
-                let state = self.storage.tag_get(&repository.key, &tag).await?;
-                (state.digest, Some(state.modified))
-            }
-        };
-        let stored = self.storage.manifest_get(&repository.key, &digest).await?;
-        let mut response = respond::full(&stored.media_type, stored.bytes);
+        let reader = self.reader(call, repository);
+        let found = self.layers.manifest(reader, &repository.key, &reference).await?.value;
+        let FoundManifest { manifest: StoredManifest { digest, media_type, bytes }, modified } =
+            found;
+        let mut response = respond::full(&media_type, bytes);
         if call.has_current(&etag(&digest)) {
             response = respond::empty(StatusCode::NOT_MODIFIED);
         }
@@ -103,6 +100,7 @@ impl Registry {
             },
             tags: tags.clone(),
         };
+        self.layers.bring_down(&repository.key, &manifest).await?;
         match self.storage.manifest_put(&repository.key, new.clone()).await {
             Err(storage::Error::BlobsMissing { digests, .. }) if self.sparse_images => {
                 new.blobs.retain(|(digest, _)| !digests.contains(digest));

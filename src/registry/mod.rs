@@ -39,7 +39,9 @@ use hyper::body::Incoming;
 use self::access::Access;
 use self::call::Call;
 use self::metrics::Metrics;
+use self::names::Repository;
 use self::route::{Resource, Route};
+use crate::layers::{Layers, Reader};
 use crate::serve::{Body, Handler, Peer};
 use crate::storage::{self, Storage};
 
@@ -50,7 +52,10 @@ pub use self::service::{Service, StartError};
 
 /// Answers the requests of the distribution-spec from a store.
 pub struct Registry {
+    /// What is pushed goes here.
     storage: Arc<dyn Storage>,
+    /// What is pulled comes from here; the store is the uppermost.
+    layers: Layers,
     access: Access,
     metrics: Metrics,
     sparse_images: bool,
@@ -58,14 +63,20 @@ pub struct Registry {
 }
 
 impl Registry {
-    fn new(storage: Arc<dyn Storage>, access: Access, config: &Config) -> Self {
+    fn new(storage: Arc<dyn Storage>, layers: Layers, access: Access, config: &Config) -> Self {
         Self {
             storage,
+            layers,
             access,
             metrics: Metrics::new(),
             sparse_images: config.sparse_images,
             body_idle: config.body_idle.0,
         }
+    }
+
+    /// The caller as the layers see it.
+    fn reader(&self, call: &Call, repository: &Repository) -> Reader {
+        self.access.reader(call, &[&repository.key, &repository.asked])
     }
 
     async fn dispatch(
@@ -126,8 +137,7 @@ impl Handler for Registry {
 
 /// Says on stderr what the operator should see: faults of this side.
 fn log(error: &Error, call: &Call) {
-    if let Error::Storage(fault @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) = error
-    {
+    if let Some(fault @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) = error.stored() {
         tracing::error!(method = %call.method, path = call.path, error = %fault, "the store failed");
     } else {
         tracing::debug!(method = %call.method, path = call.path, %error, "refused");

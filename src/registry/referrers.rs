@@ -33,7 +33,8 @@ impl Registry {
     ) -> Result<Response<Body>, Error> {
         demand_read(call)?;
         self.access.demand(call, &repository, Action::Pull)?;
-        let descriptors = self.storage.referrers(&repository.key, &subject).await?;
+        let reader = self.reader(call, &repository);
+        let descriptors = self.layers.referrers(reader, &repository.key, &subject).await?;
         let wanted = call.parameter("artifactType");
         let mut manifests = Vec::new();
         for descriptor in descriptors {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Error;
 use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
 use crate::serve::Body;
-use crate::storage;
+use crate::{layers, storage};
 
 /// `Docker-Content-Digest`
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -89,10 +89,10 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
             set(&mut response, header::RANGE, received(*offset));
             set(&mut response, header::LOCATION, location);
         }
-        Error::Storage(storage::Error::RangeOutside { size }) => {
-            set(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
-        }
         _ => {}
+    }
+    if let Some(storage::Error::RangeOutside { size }) = error.stored() {
+        set(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
     }
     response
 }
@@ -123,6 +123,7 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::Body(error) => broken_off(error),
         Error::GrantType(_) => (Status::BAD_REQUEST, Code::Unsupported),
         Error::Storage(error) => stored(error),
+        Error::Layers(layers::Error::Storage(error)) => stored(error),
     }
 }
 
@@ -180,8 +181,8 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 fn detail(error: &Error) -> serde_json::Value {
-    match error {
-        Error::Storage(storage::Error::BlobsMissing { digests, .. }) => {
+    match error.stored() {
+        Some(storage::Error::BlobsMissing { digests, .. }) => {
             serde_json::json!({ "digests": digests })
         }
         _ => serde_json::Value::Null,

@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use super::access::Access;
 use super::signer::Signer;
 use super::{Config, Registry, files};
+use crate::layers::Layers;
 use crate::serve::{self, Drained, Limits, Server};
 use crate::storage::{self, Filesystem, Storage};
 use crate::tls;
@@ -122,7 +123,12 @@ impl Service {
                 tls,
                 limits: Limits::default(),
                 drain: Duration::from_secs(60),
-                handler: Arc::new(Registry::new(Arc::clone(&storage), access, config)),
+                handler: Arc::new(Registry::new(
+                    Arc::clone(&storage),
+                    Layers::only(Arc::clone(&storage)),
+                    access,
+                    config,
+                )),
             },
             storage,
             forgotten: FORGOTTEN,

@@ -26,7 +26,8 @@ impl Registry {
     ) -> Result<Response<Body>, Error> {
         demand_read(call)?;
         self.access.demand(call, &repository, Action::Pull)?;
-        let page = self.storage.tags(&repository.key, paging(call)?).await?;
+        let reader = self.reader(call, &repository);
+        let page = self.layers.tags(reader, &repository.key, paging(call)?).await?;
         let mut response = respond::json(&TagList { name: &repository.asked, tags: &page.entries });
         link(call, &mut response, &page, |query| {
             repository.location(&format!("tags/list?{query}"))

@@ -55,10 +55,9 @@ impl Registry {
             if !self.access.may_read(call, &source) {
                 continue;
             }
-            match self.storage.blob_link(&source, &repository.key, digest).await {
-                Ok(()) => return Ok(true),
-                Err(storage::Error::BlobUnknown { .. } | storage::Error::Damaged(_)) => {}
-                Err(error) => return Err(error.into()),
+            let reader = self.access.reader(call, &[&source]);
+            if self.layers.mount(reader, &source, &repository.key, digest).await? {
+                return Ok(true);
             }
         }
         Ok(false)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room may use.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
@@ -20,7 +20,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("promote", &["client", "copy", "oci", "zuul"]),
     ("storage", &["oci"]),
     ("serve", &["tls"]),
-    ("registry", &["auth", "oci", "serve", "storage", "tls", "zuul"]),
+    ("layers", &["client", "oci", "storage"]),
+    ("registry", &["auth", "layers", "oci", "serve", "storage", "tls", "zuul"]),
     (
         "cli",
         &[
