@@ -94,9 +94,12 @@ impl Access {
     async fn deliver(
         &self,
         purpose: Purpose<'_>,
-        request: Request,
+        mut request: Request,
         effort: Effort,
     ) -> Result<Response, Error> {
+        let endpoint = self.http.endpoint(purpose.registry);
+        let endpoint = endpoint.map_err(|source| purpose.http(source))?;
+        request.named_by_answer |= request.url.origin() != endpoint.origin();
         let sent = match effort {
             Effort::Persistent => self.http.send(request).await,
             Effort::Once => self.http.send_once(request).await,

@@ -10,6 +10,8 @@ pub(super) struct Realm {
     pub(super) url: Url,
     /// Whether it may be told the registry's credentials.
     pub(super) trusted: bool,
+    /// Whether it is on the registry's own host and port, which whoever runs this named.
+    pub(super) same_place: bool,
 }
 
 impl Realm {
@@ -54,7 +56,7 @@ impl Realm {
             return Err("it holds a login of its own".to_owned());
         }
         let trusted = same_place || same_domain(registry, &url) || is_docker_hubs(registry, &url);
-        Ok(Self { url, trusted })
+        Ok(Self { url, trusted, same_place })
     }
 
     /// The host and port asked.

@@ -39,12 +39,13 @@ pub(super) async fn fetch(
     credentials: Option<&Credentials>,
 ) -> Result<Token, Failure> {
     let asked = Instant::now();
-    let request = match credentials {
+    let mut request = match credentials {
         Some(credentials) if credentials.identity_token().is_some() => {
             by_form(realm, service, scopes, credentials)
         }
         _ => by_query(realm, service, scopes, credentials),
     };
+    request.named_by_answer = !realm.same_place;
     let response = http.send(request).await.map_err(Failure::Http)?;
     if !response.status().is_success() {
         return Err(Failure::Http(response.into_error().await));

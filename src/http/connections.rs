@@ -1,18 +1,19 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{Error, Settings};
+use super::{AddressPolicy, Error, Forbidden, Resolver, Settings};
 use crate::oci::Registry;
 
 /// Connections and limits: one pool for all hosts that the system's roots vouch for, one more for
 /// each host with certificates of its own, so that those count for nobody else.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    shared: Mutex<Option<reqwest::Client>>,
-    hosts: Mutex<HashMap<String, Arc<Host>>>,
+    shared: Mutex<HashMap<Way, reqwest::Client>>,
+    hosts: Mutex<HashMap<(String, Way), Arc<Host>>>,
+    resolver: OnceLock<Resolver>,
 }
 
 /// One `HOST:PORT`.
@@ -27,22 +28,46 @@ pub(super) struct Host {
     pub(super) uploads: Arc<Semaphore>,
 }
 
+/// How connections are made. Those to where somebody else points are kept apart: nobody gets one that
+/// was not judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    Free,
+    Judged,
+}
+
 impl Connections {
-    pub(super) fn host(&self, url: &Url, settings: &Settings) -> Result<Arc<Host>, Error> {
+    /// The connections to the host of a URL; with a policy, only to addresses it permits.
+    pub(super) fn host(
+        &self,
+        url: &Url,
+        settings: &Settings,
+        reach: Option<&AddressPolicy>,
+    ) -> Result<Arc<Host>, Error> {
         let name = authority(url);
-        if let Some(host) = lock(&self.hosts).get(&name) {
+        if let Some(policy) = reach {
+            judge_literal(url, policy)
+                .map_err(|reason| Error::OutOfReach { host: name.clone(), reason })?;
+        }
+        let key = (name, reach.map_or(Way::Free, |_| Way::Judged));
+        if let Some(host) = lock(&self.hosts).get(&key) {
             return Ok(Arc::clone(host));
         }
         let host = Arc::new(Host {
-            client: self.client(url, settings)?,
+            client: self.client(url, settings, reach)?,
             requests: Arc::new(Semaphore::new(settings.per_host.max(1))),
             uploads: Arc::new(Semaphore::new(settings.per_host.max(1))),
-            name: name.clone(),
+            name: key.0.clone(),
         });
-        Ok(Arc::clone(lock(&self.hosts).entry(name).or_insert(host)))
+        Ok(Arc::clone(lock(&self.hosts).entry(key).or_insert(host)))
     }
 
-    fn client(&self, url: &Url, settings: &Settings) -> Result<reqwest::Client, Error> {
+    fn client(
+        &self,
+        url: &Url,
+        settings: &Settings,
+        reach: Option<&AddressPolicy>,
+    ) -> Result<reqwest::Client, Error> {
         let registry =
             Registry::new(url.host_str().unwrap_or_default(), url.port_or_known_default())
                 .map_err(|error| Error::Setup(error.to_string()))?;
@@ -50,18 +75,36 @@ impl Connections {
             "https" => settings.trust.extra(&registry)?,
             _ => crate::tls::Extra::default(),
         };
+        let resolver =
+            reach.map(|policy| self.resolver.get_or_init(|| Resolver::new(policy.clone())));
         if !extra.is_empty() {
-            return build(extra, settings);
+            return build(extra, settings, resolver);
         }
+        let way = reach.map_or(Way::Free, |_| Way::Judged);
         let mut shared = lock(&self.shared);
-        if let Some(client) = shared.as_ref() {
+        if let Some(client) = shared.get(&way) {
             return Ok(client.clone());
         }
-        Ok(shared.insert(build(extra, settings)?).clone())
+        let client = build(extra, settings, resolver)?;
+        shared.insert(way, client.clone());
+        Ok(client)
     }
 }
 
-fn build(extra: crate::tls::Extra, settings: &Settings) -> Result<reqwest::Client, Error> {
+/// An address in a URL is dialled without being looked up.
+fn judge_literal(url: &Url, policy: &AddressPolicy) -> Result<(), Forbidden> {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => policy.check(address.into()),
+        Some(url::Host::Ipv6(address)) => policy.check(address.into()),
+        Some(url::Host::Domain(_)) | None => Ok(()),
+    }
+}
+
+fn build(
+    extra: crate::tls::Extra,
+    settings: &Settings,
+    resolver: Option<&Resolver>,
+) -> Result<reqwest::Client, Error> {
     let mut tls = extra.client_config()?;
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
@@ -75,8 +118,11 @@ fn build(extra: crate::tls::Extra, settings: &Settings) -> Result<reqwest::Clien
         .connect_timeout(settings.connect_timeout)
         .pool_max_idle_per_host(settings.per_host.max(1) * 2)
         .tcp_nodelay(true);
-    if !settings.use_proxy_env {
+    if !settings.use_proxy_env || resolver.is_some() {
         builder = builder.no_proxy();
+    }
+    if let Some(resolver) = resolver {
+        builder = builder.dns_resolver(resolver.clone());
     }
     builder.build().map_err(|error| Error::Setup(error.to_string()))
 }

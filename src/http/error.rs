@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use super::Answer;
+use super::{Answer, Forbidden, Unreachable};
 use crate::tls;
 
 /// What went wrong on the network, by meaning. Every message names the host.
@@ -21,6 +21,14 @@ pub enum Error {
         host: String,
         /// Why.
         reason: String,
+    },
+    /// An answer named a place where nothing is connected to.
+    #[error("no connection to {host}, which an answer named: {reason}")]
+    OutOfReach {
+        /// `HOST:PORT`.
+        host: String,
+        /// Why.
+        reason: Forbidden,
     },
     /// No connection.
     #[error("no connection to {host}: {reason}; check that it runs and can be reached from here")]
@@ -187,6 +195,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Setup(_) | Self::Trust(_) => "setup",
+            Self::OutOfReach { .. } => "out-of-reach",
             Self::Resolve { .. } | Self::Connect { .. } => "connect",
             Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
@@ -209,6 +218,15 @@ impl Error {
         if let Some(tls) = chain(error).find_map(tls_cause) {
             let reason = tls::explain(tls, &host);
             return Self::Tls { host, reason };
+        }
+        match chain(error).find_map(|error| error.downcast_ref::<Unreachable>()) {
+            Some(Unreachable::Forbidden(reason)) => {
+                return Self::OutOfReach { host, reason: *reason };
+            }
+            Some(Unreachable::Unknown { reason, .. }) => {
+                return Self::Resolve { host, reason: reason.clone() };
+            }
+            None => {}
         }
         let reason = deepest(error);
         if error.is_dns() && reason.contains("no record") {

@@ -27,6 +27,8 @@ pub struct Request {
     pub authorization: Option<HeaderValue>,
     /// The body.
     pub body: Body,
+    /// Whether a server chose where it goes, not who runs this: [`Settings::reach`](super::Settings).
+    pub named_by_answer: bool,
 }
 
 /// What is sent along.
@@ -48,7 +50,14 @@ impl Request {
     /// A request without headers and body.
     #[must_use]
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), authorization: None, body: Body::Empty }
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            authorization: None,
+            body: Body::Empty,
+            named_by_answer: false,
+        }
     }
 
     /// With this header.
@@ -81,6 +90,7 @@ impl Request {
             headers: self.headers.clone(),
             authorization: self.authorization.clone(),
             body,
+            named_by_answer: self.named_by_answer,
         })
     }
 }

@@ -125,6 +125,7 @@ impl Http {
                 next.authorization = None;
             }
             response.discard().await;
+            next.named_by_answer |= !same_place;
             next.url = target;
             request = next;
         }
@@ -138,7 +139,8 @@ impl Http {
     /// One request, one answer.
     async fn exchange(&self, request: Request) -> Result<Response, Error> {
         let inner = &self.0;
-        let host = inner.connections.host(&request.url, &inner.settings)?;
+        let reach = inner.settings.reach.as_ref().filter(|_| request.named_by_answer);
+        let host = inner.connections.host(&request.url, &inner.settings, reach)?;
         let limit = match request.body {
             Body::Stream { .. } => &host.uploads,
             Body::Empty | Body::Bytes(_) => &host.requests,

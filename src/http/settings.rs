@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::AddressPolicy;
 use crate::oci::Registry;
 use crate::tls::Trust;
 
@@ -15,6 +16,11 @@ pub struct Settings {
     pub per_host: usize,
     /// Whether `https_proxy`, `http_proxy` and `no_proxy` are obeyed.
     pub use_proxy_env: bool,
+    /// Where requests may lead whose target an answer named: redirects to another place, and what is
+    /// marked by [`Request::named_by_answer`](super::Request::named_by_answer), such as token servers.
+    /// Such requests pass no proxy, which would look the name up itself. Without a policy they go
+    /// anywhere, as suits a program that somebody runs.
+    pub reach: Option<AddressPolicy>,
     /// How long making a connection may take.
     pub connect_timeout: Duration,
     /// How long the other side may be silent.
@@ -36,6 +42,7 @@ impl Default for Settings {
             plain_http: Vec::new(),
             per_host: 16,
             use_proxy_env: false,
+            reach: None,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             commit_timeout: Duration::from_secs(300),

@@ -44,9 +44,10 @@ const ARROWS: [(&str, &[&str]); 16] = [
 ];
 
 /// Which rooms may name a library.
-const LIBRARIES: [(&str, &[&str]); 5] = [
+const LIBRARIES: [(&str, &[&str]); 6] = [
     ("oci_distribution", &["oci"]),
     ("reqwest", &["http"]),
+    ("hickory_resolver", &["http"]),
     ("hyper", &["serve", "registry"]),
     ("clap", &["cli"]),
     ("serde_saphyr", &["zuul", "registry"]),

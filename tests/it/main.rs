@@ -10,6 +10,7 @@ mod house;
 mod logins;
 mod pipeline;
 mod promote;
+mod reach;
 mod registry_access;
 mod registry_crash;
 mod registry_init;
