@@ -4,12 +4,6 @@ use super::call::Call;
 use super::{Error, Registry, respond};
 use crate::serve::Body;
 
-/// `GET /healthz`: open to everybody, says only that requests are answered.
-pub(super) fn health(call: &Call) -> Result<Response<Body>, Error> {
-    demand_read(call)?;
-    Ok(respond::full("text/plain; charset=utf-8", "ok\n"))
-}
-
 impl Registry {
     /// `GET /v2/`: where clients learn how to log in and whether their login works. It asks for one
     /// even where anybody may pull: a client that is let in here never logs in for a push.

@@ -37,15 +37,14 @@ impl Registry {
 
     async fn blob_head(
         &self,
-        call: &Call,
+        call: &mut Call,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Response<Body>, Error> {
-        let size = self
-            .layers
-            .blob_size(self.reader(call, repository), &repository.key, digest)
-            .await?
-            .value;
+        let reader = self.reader(call, repository);
+        let found = self.layers.blob_size(reader, &repository.key, digest).await?;
+        call.layer = Some(found.layer);
+        let size = found.value;
         let mut response = describe(digest);
         if call.has_current(&etag(digest)) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -57,7 +56,7 @@ impl Registry {
 
     async fn blob_get(
         &self,
-        call: &Call,
+        call: &mut Call,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Response<Body>, Error> {
@@ -66,7 +65,9 @@ impl Registry {
         }
         let part = requested_part(call, digest);
         let reader = self.reader(call, repository);
-        let blob = self.layers.blob_open(reader, &repository.key, digest, part).await?.value;
+        let found = self.layers.blob_open(reader, &repository.key, digest, part).await?;
+        call.layer = Some(found.layer);
+        let blob = found.value;
         let mut response = describe(digest);
         let (start, end) = (blob.range.start, blob.range.end);
         respond::set(&mut response, header::CONTENT_LENGTH, end - start);
@@ -75,7 +76,7 @@ impl Registry {
             let range = format!("bytes {start}-{}/{}", end.saturating_sub(1), blob.size);
             respond::set(&mut response, header::CONTENT_RANGE, range);
         }
-        *response.body_mut() = body::outgoing(blob.bytes, self.metrics.bytes_out.clone());
+        *response.body_mut() = body::outgoing(blob.bytes, self.metrics.bytes_out(found.layer));
         Ok(response)
     }
 }

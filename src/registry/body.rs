@@ -1,4 +1,6 @@
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,13 +10,19 @@ use hyper::body::{Frame, Incoming};
 use prometheus_client::metrics::counter::Counter;
 
 use super::Error;
+use super::call::Call;
 use crate::serve::Body;
 use crate::storage::ByteStream;
 
 /// The bytes of a request as they come; ends with an error when none come for `idle`.
-pub(super) fn incoming(body: Incoming, idle: Duration, counter: Counter) -> ByteStream {
+pub(super) fn incoming(
+    body: Incoming,
+    idle: Duration,
+    counter: Counter,
+    received: Arc<AtomicU64>,
+) -> ByteStream {
     stream::unfold(Some(body), move |body| {
-        let counter = counter.clone();
+        let (counter, received) = (counter.clone(), Arc::clone(&received));
         async move {
             let mut body = body?;
             loop {
@@ -28,6 +36,7 @@ pub(super) fn incoming(body: Incoming, idle: Duration, counter: Counter) -> Byte
                     Ok(Some(Ok(frame))) => {
                         if let Ok(bytes) = frame.into_data() {
                             counter.inc_by(bytes.len() as u64);
+                            received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                             return Some((Ok(bytes), Some(body)));
                         }
                     }
@@ -39,8 +48,9 @@ pub(super) fn incoming(body: Incoming, idle: Duration, counter: Counter) -> Byte
 }
 
 /// A whole small body.
-pub(super) async fn read(body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, Error> {
-    let mut stream = incoming(body, idle, Counter::default());
+pub(super) async fn read(call: &mut Call, limit: usize, idle: Duration) -> Result<Bytes, Error> {
+    let Some(body) = call.take_body() else { return Ok(Bytes::new()) };
+    let mut stream = incoming(body, idle, Counter::default(), Arc::clone(&call.received));
     let mut bytes = BytesMut::new();
     while let Some(part) = stream.try_next().await.map_err(Error::Body)? {
         if bytes.len() + part.len() > limit {

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::Authority;
@@ -6,9 +9,10 @@ use http::{Method, Request, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
-use super::Error;
 use super::caller::Caller;
 use super::names::Repository;
+use super::{Error, record};
+use crate::layers::Layer;
 use crate::oci::RepositoryName;
 use crate::serve::Peer;
 
@@ -24,6 +28,16 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) caller: Caller,
+    /// The layer that answered, once one has.
+    pub(super) layer: Option<Layer>,
+    /// When it came.
+    pub(super) started: Instant,
+    /// What it is called in the log.
+    pub(super) id: Arc<str>,
+    /// Who sent it.
+    pub(super) peer: SocketAddr,
+    /// Bytes of its body that have come.
+    pub(super) received: Arc<AtomicU64>,
     query: Vec<(String, String)>,
     version: Version,
     authority: Option<String>,
@@ -41,6 +55,7 @@ impl Call {
             .or(host)
             .and_then(|text| text.parse::<Authority>().ok())
             .filter(|authority| !authority.as_str().contains(['@', '"', '\\']));
+        let id = record::id_of(&parts.headers).unwrap_or_else(record::new_id);
         Self {
             query: query.into_owned().collect(),
             authority: authority.map(|authority| authority.to_string()),
@@ -49,6 +64,11 @@ impl Call {
             version: parts.version,
             headers: parts.headers,
             caller: Caller::Anonymous,
+            layer: None,
+            started: Instant::now(),
+            id,
+            peer: peer.address,
+            received: Arc::default(),
             secure: peer.secure,
             body: Some(body),
         }

@@ -82,6 +82,9 @@ pub enum Error {
     /// A token was asked for in a way this server does not know.
     #[error("grant type `{0}` is not offered, only `password`")]
     GrantType(String),
+    /// The store can be used by nobody.
+    #[error("{0}")]
+    Unusable(&'static str),
     /// The store did not do it.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -97,6 +100,18 @@ impl Error {
             Self::Storage(error) => Some(error),
             Self::Layers(layers::Error::Storage(error)) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl Error {
+    /// Whether the client went while it was still sending.
+    pub(super) fn is_broken_off(&self) -> bool {
+        match self {
+            Self::Body(error) | Self::Storage(storage::Error::BrokenOff(error)) => {
+                error.kind() != io::ErrorKind::TimedOut
+            }
+            _ => false,
         }
     }
 }

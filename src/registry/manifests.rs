@@ -53,14 +53,15 @@ impl Registry {
     /// The bytes and the type are those that were pushed, whatever `Accept` says.
     async fn manifest_get(
         &self,
-        call: &Call,
+        call: &mut Call,
         repository: &Repository,
         reference: Reference,
     ) -> Result<Response<Body>, Error> {
         let reader = self.reader(call, repository);
-        let found = self.layers.manifest(reader, &repository.key, &reference).await?.value;
+        let found = self.layers.manifest(reader, &repository.key, &reference).await?;
+        call.layer = Some(found.layer);
         let FoundManifest { manifest: StoredManifest { digest, media_type, bytes }, modified } =
-            found;
+            found.value;
         let mut response = respond::full(&media_type, bytes);
         if call.has_current(&etag(&digest)) {
             response = respond::empty(StatusCode::NOT_MODIFIED);
@@ -83,10 +84,7 @@ impl Registry {
         if call.content_length().is_some_and(|length| length > MAX_MANIFEST_BYTES as u64) {
             return Err(too_large);
         }
-        let bytes = match call.take_body() {
-            Some(incoming) => body::read(incoming, MAX_MANIFEST_BYTES, self.body_idle).await?,
-            None => Bytes::new(),
-        };
+        let bytes = body::read(call, MAX_MANIFEST_BYTES, self.body_idle).await?;
         let manifest =
             Manifest::parse(bytes, call.header(header::CONTENT_TYPE)).map_err(Error::Invalid)?;
         let (digest, tags) = named(call, &manifest, reference)?;

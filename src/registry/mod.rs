@@ -16,10 +16,13 @@ mod catalog;
 pub mod config;
 mod error;
 mod files;
+mod health;
 pub mod init;
 mod manifests;
 mod metrics;
 mod names;
+mod process;
+mod record;
 mod referrers;
 mod respond;
 mod root_config;
@@ -31,18 +34,20 @@ mod token;
 mod uploads;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 
 use self::access::Access;
 use self::call::Call;
+use self::health::Health;
 use self::metrics::Metrics;
 use self::names::Repository;
+use self::record::Record;
 use self::route::{Resource, Route};
 use crate::layers::{Layers, Reader};
-use crate::serve::{Body, Handler, Peer};
+use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Storage};
 
 pub use self::caller::{Level, User};
@@ -57,7 +62,8 @@ pub struct Registry {
     /// What is pulled comes from here; the store is the uppermost.
     layers: Layers,
     access: Access,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
+    health: Health,
     sparse_images: bool,
     body_idle: Duration,
 }
@@ -68,7 +74,8 @@ impl Registry {
             storage,
             layers,
             access,
-            metrics: Metrics::new(),
+            metrics: Arc::new(Metrics::new()),
+            health: Health::default(),
             sparse_images: config.sparse_images,
             body_idle: config.body_idle.0,
         }
@@ -86,8 +93,8 @@ impl Registry {
     ) -> Result<Response<Body>, Error> {
         call.demand_host()?;
         match route? {
-            Route::Health => base::health(call),
-            Route::Metrics => self.metrics(call),
+            Route::Health => self.healthz(call).await,
+            Route::Metrics => self.metrics(call).await,
             Route::Token => self.token(call).await,
             Route::Base => self.base(call),
             Route::Catalog => self.catalog(call).await,
@@ -110,36 +117,39 @@ impl Registry {
 
 impl Handler for Registry {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let started = Instant::now();
         let mut call = Call::new(request, peer);
         let route = Route::parse(&call.path);
         let label = route.as_ref().map_or("other", Route::label);
+        let mut record = Record::new(&call, label, Arc::clone(&self.metrics));
         call.caller = self.access.caller(&call);
+        record.of_user(call.caller.name());
         let result = self.dispatch(&mut call, route).await;
         if let Err(error) = &result {
             log(error, &call);
+            record.broke_off(error.is_broken_off());
         }
-        let response = respond::finish(&call.method, result);
+        let mut response = respond::finish(&call, result);
         call.drain().await;
-        self.metrics.request(&call.method, label, response.status());
-        tracing::info!(
-            peer = %peer.address,
-            user = call.caller.name(),
-            method = %call.method,
-            path = call.path,
-            status = response.status().as_u16(),
-            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "request"
-        );
+        record.answered(response.status(), call.layer);
+        response.extensions_mut().insert(OnSent::new(move |sent| record.sent(sent)));
         response
+    }
+
+    fn connected(&self) {
+        self.metrics.connected();
+    }
+
+    fn disconnected(&self) {
+        self.metrics.disconnected();
     }
 }
 
 /// Says on stderr what the operator should see: faults of this side.
 fn log(error: &Error, call: &Call) {
     if let Some(fault @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) = error.stored() {
-        tracing::error!(method = %call.method, path = call.path, error = %fault, "the store failed");
+        let id = &*call.id;
+        tracing::error!(id, method = %call.method, path = call.path, error = %fault, "the store failed");
     } else {
-        tracing::debug!(method = %call.method, path = call.path, %error, "refused");
+        tracing::debug!(id = &*call.id, method = %call.method, path = call.path, %error, "refused");
     }
 }

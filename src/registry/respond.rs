@@ -10,6 +10,8 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 
 use super::Error;
+use super::call::Call;
+use super::record::REQUEST_ID;
 use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
 use crate::serve::Body;
 use crate::{layers, storage};
@@ -51,10 +53,11 @@ pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: impl T
 }
 
 /// The last touch on every answer.
-pub(super) fn finish(method: &Method, result: Result<Response<Body>, Error>) -> Response<Body> {
-    let mut response = result.unwrap_or_else(|error| error_response(&error, method));
+pub(super) fn finish(call: &Call, result: Result<Response<Body>, Error>) -> Response<Body> {
+    let mut response = result.unwrap_or_else(|error| error_response(&error, &call.method));
+    set(&mut response, REQUEST_ID, &call.id);
     set(&mut response, API_VERSION, "registry/2.0");
-    if *method == Method::HEAD {
+    if call.method == Method::HEAD {
         *response.body_mut() = empty(StatusCode::OK).into_body();
     }
     response
@@ -122,6 +125,7 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::TooLarge { .. } => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
         Error::Body(error) => broken_off(error),
         Error::GrantType(_) => (Status::BAD_REQUEST, Code::Unsupported),
+        Error::Unusable(_) => (Status::SERVICE_UNAVAILABLE, Code::Other("UNAVAILABLE".to_owned())),
         Error::Storage(error) => stored(error),
         Error::Layers(layers::Error::Storage(error)) => stored(error),
     }
@@ -161,7 +165,7 @@ fn stored(error: &storage::Error) -> (StatusCode, OciErrorCode) {
         Error::DigestMismatch { .. } => (Status::BAD_REQUEST, Code::DigestInvalid),
         Error::RangeOutside { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::SizeInvalid),
         Error::BrokenOff(error) => broken_off(error),
-        Error::Io { source, .. } if is_full(source) => {
+        error if error.is_full() => {
             (Status::INSUFFICIENT_STORAGE, Code::Other("STORAGE_FULL".to_owned()))
         }
         _ => (Status::INTERNAL_SERVER_ERROR, Code::Other("UNKNOWN".to_owned())),
@@ -174,10 +178,6 @@ fn broken_off(error: &io::Error) -> (StatusCode, OciErrorCode) {
         _ => StatusCode::BAD_REQUEST,
     };
     (status, OciErrorCode::BlobUploadInvalid)
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn detail(error: &Error) -> serde_json::Value {

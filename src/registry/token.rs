@@ -55,10 +55,7 @@ impl Registry {
     }
 
     async fn form(&self, call: &mut Call) -> Result<Asked, Error> {
-        let bytes = match call.take_body() {
-            Some(incoming) => body::read(incoming, MAX_FORM_BYTES, self.body_idle).await?,
-            None => bytes::Bytes::new(),
-        };
+        let bytes = body::read(call, MAX_FORM_BYTES, self.body_idle).await?;
         let form: Vec<(String, String)> =
             url::form_urlencoded::parse(&bytes).into_owned().collect();
         let field =

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::header;
@@ -70,6 +72,7 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Response<Body>, Error> {
         let id = self.storage.upload_create(&repository.key).await?;
+        let _running = self.metrics.upload();
         let bytes = self.bytes(call);
         let result = match self.storage.upload_append(&repository.key, &id, None, bytes).await {
             Ok(_) => self.storage.upload_finish(&repository.key, &id, digest).await,
@@ -141,6 +144,7 @@ impl Registry {
         if start.is_some_and(|start| start != offset) {
             return Err(wrong(offset));
         }
+        let _running = self.metrics.upload();
         let bytes = self.bytes(call);
         let result = self.storage.upload_append(&repository.key, id, start, bytes).await;
         result.map_err(|error| match error {
@@ -151,7 +155,10 @@ impl Registry {
 
     fn bytes(&self, call: &mut Call) -> ByteStream {
         match call.take_body() {
-            Some(body) => body::incoming(body, self.body_idle, self.metrics.bytes_in.clone()),
+            Some(body) => {
+                let received = Arc::clone(&call.received);
+                body::incoming(body, self.body_idle, self.metrics.bytes_in(), received)
+            }
             None => stream::iter([Ok(Bytes::new())]).boxed(),
         }
     }

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use http::header::CONTENT_LENGTH;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::sent::{Metered, OnSent, Wire};
 use super::stall::Stall;
 use super::{Handler, Limits, Peer, Signals};
 
@@ -27,6 +29,7 @@ pub(super) struct Shared<H> {
 
 impl<H: Handler> Shared<H> {
     pub(super) async fn serve(&self, stream: TcpStream, address: SocketAddr) {
+        let _counted = Counted::new(&*self.handler);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "small writes may wait");
         }
@@ -51,9 +54,17 @@ impl<H: Handler> Shared<H> {
     }
 
     async fn speak<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: Peer) {
-        let service = service_fn(|request| async move {
-            Ok::<_, Infallible>(self.handler.answer(request, peer).await)
+        let wire = Wire::default();
+        let service = service_fn(|request| async {
+            let mut response = self.handler.answer(request, peer).await;
+            if let Some(on_sent) = response.extensions_mut().remove::<OnSent>() {
+                let announced = response.headers().get(CONTENT_LENGTH);
+                let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+                response = response.map(|body| wire.follow(on_sent, announced, body));
+            }
+            Ok::<_, Infallible>(response)
         });
+        let stream = Metered::new(stream, wire.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
@@ -72,8 +83,25 @@ impl<H: Handler> Shared<H> {
                 }
             }
         };
+        wire.close();
         if let Err(error) = ended {
             tracing::debug!(address = %peer.address, %error, "the connection broke off");
         }
+    }
+}
+
+/// A connection that its handler knows of.
+struct Counted<'a, H: Handler>(&'a H);
+
+impl<'a, H: Handler> Counted<'a, H> {
+    fn new(handler: &'a H) -> Self {
+        handler.connected();
+        Self(handler)
+    }
+}
+
+impl<H: Handler> Drop for Counted<'_, H> {
+    fn drop(&mut self) {
+        self.0.disconnected();
     }
 }

@@ -6,6 +6,7 @@
 
 mod connection;
 mod listen;
+mod sent;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::listen::{bind, bind_any, raise_file_limit};
+pub use self::sent::{OnSent, Sent};
 
 /// The body of an answer. An error resets the connection: the client sees that it is not whole.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -39,6 +41,12 @@ pub trait Handler: Send + Sync + 'static {
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// A connection was accepted.
+    fn connected(&self) {}
+
+    /// A connection has ended.
+    fn disconnected(&self) {}
 }
 
 /// Where a request came from.

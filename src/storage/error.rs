@@ -105,3 +105,14 @@ pub enum Error {
         source: io::Error,
     },
 }
+
+impl Error {
+    /// Whether the cause is that there is no room left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ))
+    }
+}

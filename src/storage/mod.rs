@@ -216,6 +216,9 @@ pub trait Storage: Send + Sync {
     /// slowly its bytes come.
     async fn drop_idle_uploads(&self, idle: Duration) -> Result<(), Error>;
 
+    /// Reads and writes a little, to find out whether the store can be used.
+    async fn probe(&self) -> Result<(), Error>;
+
     /// Writes down the uploads that are under way, so that the next process can go on with them.
     async fn suspend(&self) -> Result<(), Error>;
 }

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 
-use serde_json::Value;
 use zuul_images::oci::Digest;
 
 use crate::support::http::{Answer, receive, send};
@@ -224,25 +223,4 @@ fn a_mount_takes_only_what_the_caller_may_read() {
         let path = format!("/v2/mine/blobs/uploads/?mount={digest}{from}");
         assert_eq!(ask(&registry, &login, "POST", &path).status, 201, "{from}");
     }
-}
-
-#[test]
-fn metrics_count_requests_and_bytes_of_blobs() {
-    let registry = Registry::start();
-    let digest = registry.push_blob("a", b"content");
-    for _ in 0..3 {
-        registry.anonymous("GET", &format!("/v2/a/blobs/{digest}"));
-    }
-    assert_eq!(registry.anonymous("GET", "/metrics").status, 401);
-    let answer = ask(&registry, &basic(READER, "secret"), "GET", "/metrics");
-    let text = String::from_utf8(answer.body).unwrap();
-    for line in [
-        r#"registry_blob_bytes_total{direction="in"} 7"#,
-        r#"registry_blob_bytes_total{direction="out"} 21"#,
-        r#"registry_requests_total{method="GET",route="blob",code="200"} 3"#,
-        r#"registry_requests_total{method="POST",route="uploads",code="201"} 1"#,
-    ] {
-        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
-    }
-    let _: Value = registry.request("GET", "/v2/", b"").json();
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::Filesystem;
+use super::{Filesystem, Inner};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{
     Blob, ByteStream, Error, NewManifest, Page, Paging, Part, Storage, StoredManifest, TagState,
@@ -147,6 +147,10 @@ impl Storage for Filesystem {
 
     async fn drop_idle_uploads(&self, idle: Duration) -> Result<(), Error> {
         self.blocking(move |inner| inner.drop_idle_uploads(idle)).await
+    }
+
+    async fn probe(&self) -> Result<(), Error> {
+        self.blocking(Inner::probe).await
     }
 
     async fn suspend(&self) -> Result<(), Error> {

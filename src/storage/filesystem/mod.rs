@@ -170,6 +170,13 @@ fn check_format(layout: &Layout, files: &Files) -> Result<(), Error> {
 }
 
 impl Inner {
+    fn probe(&self) -> Result<(), Error> {
+        let format = self.layout.format();
+        files::read(&format)?
+            .ok_or_else(|| Error::Damaged(format!("{}: not there", format.display())))?;
+        self.files.write(&self.layout.temporary().join("probe"), &[b"probe"])
+    }
+
     /// Held while something is added.
     fn changing(&self) -> RwLockReadGuard<'_, ()> {
         self.changes.read().unwrap_or_else(PoisonError::into_inner)

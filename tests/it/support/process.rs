@@ -17,10 +17,15 @@ pub struct Served {
 impl Served {
     /// Starts `serve` with these options on a free port; returns when it answers.
     pub fn start(options: &[&str]) -> Self {
+        Self::start_logging(options, Stdio::null())
+    }
+
+    /// The same, with a place for its log.
+    pub fn start_logging(options: &[&str], log: impl Into<Stdio>) -> Self {
         let mut process = registry(&["serve", "--listen", "127.0.0.1:0"])
             .args(options)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
