@@ -38,7 +38,8 @@ impl RepositoryName {
     /// lone `library/` are dropped, so `x`, `library/x` and `docker.io/library/x` are one name.
     #[must_use]
     pub fn canonical(&self) -> Self {
-        let name = self.0.strip_prefix("docker.io/").unwrap_or(&self.0);
+        // However often it is named: the one spelling of the one spelling is itself.
+        let name = self.0.trim_start_matches("docker.io/");
         let name = match name.strip_prefix("library/") {
             Some(rest) if !rest.contains('/') => rest,
             _ => name,
@@ -214,6 +215,8 @@ mod tests {
             ("library/x", "x"),
             ("docker.io/library/x", "x"),
             ("docker.io/x", "x"),
+            ("docker.io/docker.io/x", "x"),
+            ("docker.io/docker.io", "docker.io"),
             ("org/img", "org/img"),
             ("docker.io/org/img", "org/img"),
             ("library/x/y", "library/x/y"),

@@ -1,12 +1,12 @@
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::Error;
 use super::call::Call;
-use super::caller::{Caller, User, basic, credentials};
+use super::caller::{Account, Caller, basic, credentials};
+use super::logins::{Login, Logins};
 use super::names::Repository;
 use super::signer::Signer;
 use crate::auth::{Action, Scope};
@@ -15,47 +15,36 @@ use crate::oci::RepositoryName;
 
 /// Who may do what.
 pub(super) struct Access {
-    pub(super) users: Vec<User>,
+    pub(super) logins: Arc<Logins>,
     /// Whether anybody may pull.
     pub(super) anonymous_pull: bool,
-    pub(super) signer: Signer,
+    pub(super) signer: Arc<Signer>,
 }
 
 impl Access {
-    pub(super) fn caller(&self, call: &Call) -> Caller {
+    pub(super) async fn caller(&self, call: &Call) -> Caller {
         if let Some((name, password)) = basic(&call.headers) {
-            let user = self.user(&name, &password);
-            return user.map_or(Caller::Stranger, |user| Caller::User(user.clone()));
+            return match self.logins.login(&name, &password).await {
+                Login::Known(account) => Caller::User(account),
+                Login::Unknown => Caller::Stranger,
+                Login::Busy => Caller::Busy,
+            };
         }
         let Some(token) = credentials(&call.headers, "bearer") else {
             let given = call.headers.contains_key(header::AUTHORIZATION);
             return if given { Caller::Stranger } else { Caller::Anonymous };
         };
-        match self.signer.verify(token, SystemTime::now()) {
+        let Some(claims) = self.signer.verify(token, SystemTime::now()) else {
+            return Caller::Stranger;
+        };
+        if claims.user.is_empty() {
+            return Caller::Token(claims, None);
+        }
+        // A token of a user who is gone, or has another password by now, is worth nothing.
+        match self.logins.account(&claims.user).filter(|account| account.mark == claims.mark) {
+            Some(account) => Caller::Token(claims, Some(account)),
             None => Caller::Stranger,
-            Some(claims) => {
-                let user = self.users.iter().find(|user| user.name == claims.user).cloned();
-                // A token of a user who is gone is worth nothing.
-                if user.is_none() && !claims.user.is_empty() {
-                    return Caller::Stranger;
-                }
-                Caller::Token(claims, user)
-            }
         }
-    }
-
-    /// The user with this name and password. Takes as long for a wrong one.
-    pub(super) fn user(&self, name: &str, password: &str) -> Option<&User> {
-        let given = (Sha256::digest(name), Sha256::digest(password));
-        let mut found = None;
-        for user in &self.users {
-            let same_name = given.0.ct_eq(&Sha256::digest(&user.name));
-            let same_password = given.1.ct_eq(&Sha256::digest(&user.password));
-            if bool::from(same_name & same_password) {
-                found = Some(user);
-            }
-        }
-        found
     }
 
     /// Refuses what the caller may not do in a repository.
@@ -79,7 +68,7 @@ impl Access {
             Caller::User(user) | Caller::Token(_, Some(user)) => Some(user),
             _ => None,
         };
-        if let Some(user) = user.filter(|user| !user.may(action)) {
+        if let Some(user) = user.filter(|user| !user.rights.may(action, &repository.key)) {
             let what = format!("{} in {}", action.as_str(), repository.asked);
             return Err(Error::Denied { user: user.name.clone(), what });
         }
@@ -110,13 +99,16 @@ impl Access {
         open || self.may_by_login(caller, spellings, action)
     }
 
+    /// The first spelling is the canonical name, which users' rights are about; a token may be for any.
     fn may_by_login(&self, caller: &Caller, spellings: &[&RepositoryName], action: Action) -> bool {
+        let allowed =
+            |user: &Account| spellings.first().is_some_and(|key| user.rights.may(action, key));
         match caller {
-            Caller::Anonymous | Caller::Stranger => false,
-            Caller::User(user) => user.may(action),
+            Caller::Anonymous | Caller::Stranger | Caller::Busy => false,
+            Caller::User(user) => allowed(user),
             Caller::Token(claims, user) => {
-                let allowed = user.as_ref().is_some_and(|user| user.may(action));
-                allowed && claims.scopes().any(|scope| covers(&scope, spellings, action))
+                user.as_deref().is_some_and(allowed)
+                    && claims.scopes().any(|scope| covers(&scope, spellings, action))
             }
         }
     }
@@ -125,7 +117,7 @@ impl Access {
     pub(super) fn demand_login(&self, call: &Call) -> Result<(), Error> {
         match call.caller {
             Caller::User(_) | Caller::Token(..) => Ok(()),
-            Caller::Anonymous | Caller::Stranger => Err(unauthorized(call, None)),
+            Caller::Anonymous | Caller::Stranger | Caller::Busy => Err(unauthorized(call, None)),
         }
     }
 
@@ -164,6 +156,7 @@ fn covers(scope: &Scope, spellings: &[&RepositoryName], action: Action) -> bool 
 
 fn unauthorized(call: &Call, scope: Option<&Scope>) -> Error {
     let reason = match call.caller {
+        Caller::Busy => return Error::LoginsBusy,
         Caller::Anonymous => "a login is needed",
         Caller::Stranger => "the login or token is not valid here",
         Caller::User(_) | Caller::Token(..) => "the token is not for this",

@@ -1,12 +1,16 @@
+use std::sync::Arc;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{self, HeaderMap};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::rules::Pattern;
 use super::signer::Claims;
 use crate::auth::Action;
+use crate::oci::RepositoryName;
 
 /// Somebody who may log in.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Login name.
@@ -16,16 +20,35 @@ pub struct User {
     pub password: String,
     /// What the user may do.
     pub access: Level,
+    /// Where the user may write; left out: everywhere.
+    pub repositories: Option<Vec<Pattern>>,
 }
 
 /// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Pull.
     Read,
     /// Pull, push and delete.
     Write,
+}
+
+/// What somebody may do where.
+#[derive(Debug, Clone)]
+pub(super) struct Rights {
+    level: Level,
+    /// Nothing: everywhere.
+    writes: Option<Vec<Pattern>>,
+}
+
+/// A user of ours, without the password.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) rights: Rights,
+    /// Stands in tokens for the password they were given for: with another password they end.
+    pub(super) mark: String,
 }
 
 /// Who sent a request, by its `Authorization`.
@@ -36,18 +59,26 @@ pub(super) enum Caller {
     /// Credentials that are not ours.
     Stranger,
     /// A user with the right password.
-    User(User),
+    User(Arc<Account>),
     /// A token of ours, with its user where it has one that still exists.
-    Token(Claims, Option<User>),
+    Token(Claims, Option<Arc<Account>>),
+    /// Too many logins are being looked at to look at this one.
+    Busy,
 }
 
-impl User {
-    /// Whether this is allowed to the user.
-    #[must_use]
-    pub fn may(&self, action: Action) -> bool {
-        match self.access {
-            Level::Read => action == Action::Pull,
-            Level::Write => true,
+impl Rights {
+    pub(super) fn new(level: Level, writes: Option<Vec<Pattern>>) -> Self {
+        Self { level, writes }
+    }
+
+    /// Whether this is allowed in a repository, by its canonical name.
+    pub(super) fn may(&self, action: Action, key: &RepositoryName) -> bool {
+        match (action, self.level, &self.writes) {
+            (Action::Pull, ..) | (_, Level::Write, None) => true,
+            (_, Level::Read, _) => false,
+            (_, Level::Write, Some(patterns)) => {
+                patterns.iter().any(|pattern| pattern.matches(key))
+            }
         }
     }
 }
@@ -63,7 +94,7 @@ impl Caller {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Anonymous | Self::Token(_, None) => "-",
-            Self::Stranger => "?",
+            Self::Stranger | Self::Busy => "?",
             Self::User(user) | Self::Token(_, Some(user)) => &user.name,
         }
     }

@@ -1,5 +1,6 @@
 //! The registry's configuration file.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::caller::{Level, User};
+use super::htpasswd::Htpasswd;
 use super::service::StartError;
 use crate::storage::Durability;
 
@@ -31,6 +33,9 @@ pub struct Config {
     /// Who may log in.
     #[serde(default)]
     pub users: Vec<User>,
+    /// Files with more who may.
+    #[serde(default)]
+    pub htpasswd: Vec<Htpasswd>,
     /// Whether anybody may pull. Where this is not said: if no user has only `read` access.
     pub anonymous_pull: Option<bool>,
     /// Whether images may be pushed that lack their configuration or layers (distribution-spec,
@@ -84,11 +89,13 @@ impl Config {
             file: name.clone(),
             reason: format!("cannot be read: {error}"),
         })?;
-        let mut config: Self =
-            parse(&text).map_err(|reason| StartError::Config { file: name, reason })?;
+        let mut config: Self = parse(&text)
+            .and_then(checked)
+            .map_err(|reason| StartError::Config { file: name, reason })?;
         let folder = file.parent().unwrap_or(Path::new(""));
         let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
-        for path in tls.chain([&mut config.storage.folder, &mut config.token_key]) {
+        let htpasswd = config.htpasswd.iter_mut().map(|htpasswd| &mut htpasswd.file);
+        for path in tls.chain(htpasswd).chain([&mut config.storage.folder, &mut config.token_key]) {
             *path = folder.join(&path);
         }
         Ok(config)
@@ -97,9 +104,39 @@ impl Config {
     /// Whether anybody may pull.
     #[must_use]
     pub fn anonymous_pull(&self) -> bool {
-        let nobody_reads = || self.users.iter().all(|user| user.access != Level::Read);
-        self.anonymous_pull.unwrap_or_else(nobody_reads)
+        let users = self.users.iter().map(|user| user.access);
+        let mut all = users.chain(self.htpasswd.iter().map(|htpasswd| htpasswd.access));
+        self.anonymous_pull.unwrap_or_else(|| all.all(|access| access != Level::Read))
     }
+}
+
+/// What no single value shows.
+fn checked(config: Config) -> Result<Config, String> {
+    let mut names = HashSet::new();
+    for user in &config.users {
+        let name = &user.name;
+        if name.is_empty() || name.contains(|c: char| c == ':' || c.is_control()) {
+            return Err(format!(
+                "user {name:?}: the name is empty, or has a `:` or a control character"
+            ));
+        }
+        if !names.insert(name) {
+            return Err(format!("user {name:?} is there twice"));
+        }
+    }
+    let users = config.users.iter().map(|user| (&user.name, user.access, &user.repositories));
+    let files =
+        config.htpasswd.iter().map(|file| (file.file.display(), file.access, &file.repositories));
+    let users = users.map(|(name, access, rules)| (format!("user {name:?}"), access, rules));
+    let files = files.map(|(file, access, rules)| (format!("htpasswd {file}"), access, rules));
+    for (who, access, rules) in users.chain(files) {
+        if access == Level::Read && rules.is_some() {
+            return Err(format!(
+                "{who}: `repositories` says where to write, and who has access: read writes nowhere"
+            ));
+        }
+    }
+    Ok(config)
 }
 
 /// Errors keep the place and the message, not the text: it holds passwords.
@@ -107,7 +144,13 @@ fn parse(text: &str) -> Result<Config, String> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = error.render();
-        let known = ["unknown field", "missing field", "duplicate", "unknown variant"];
+        let known = [
+            "unknown field",
+            "missing field",
+            "duplicate",
+            "unknown variant",
+            "is no pattern of repositories",
+        ];
         match error.location() {
             _ if known.iter().any(|known| message.contains(known)) => message,
             Some(place) => format!(
@@ -177,6 +220,20 @@ mod tests {
         assert!(error.contains("size") && error.contains("line 1"), "{error}");
         assert!(parse("token_key: k\n").unwrap_err().contains("storage"));
         assert!(parse(&format!("{MINIMAL}token_key: l\n")).unwrap_err().contains("line 3"));
+    }
+
+    #[test]
+    fn refuses_users_that_contradict_themselves() {
+        let of = |users: &str| {
+            parse(&format!("{MINIMAL}users: [{users}]")).and_then(checked).map(drop).unwrap_err()
+        };
+        let error = of("{name: a, pass: b, access: write, repositories: [quay.io/*/x]}");
+        assert!(error.contains("quay.io/*/x") && error.contains("line 3"), "{error}");
+        let error = of("{name: a, pass: hunter2, access: read, repositories: [x]}");
+        assert!(error.contains("\"a\"") && error.contains("access: read"), "{error}");
+        let error = of("{name: a, pass: b, access: write}, {name: a, pass: hunter2, access: read}");
+        assert!(error.contains("\"a\" is there twice"), "{error}");
+        assert!(of("{name: 'a:b', pass: hunter2, access: read}").contains("a:b"));
     }
 
     #[test]

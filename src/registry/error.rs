@@ -40,6 +40,9 @@ pub enum Error {
         /// Where to get a token, as the value of `WWW-Authenticate`.
         challenge: String,
     },
+    /// Too many logins are being looked at.
+    #[error("too many logins at once, try again")]
+    LoginsBusy,
     /// We know who asks, and it is not allowed.
     #[error("user {user} may not {what}")]
     Denied {

@@ -17,7 +17,9 @@ pub mod config;
 mod error;
 mod files;
 mod health;
+mod htpasswd;
 pub mod init;
+mod logins;
 mod manifests;
 mod metrics;
 mod names;
@@ -27,6 +29,7 @@ mod referrers;
 mod respond;
 mod root_config;
 mod route;
+mod rules;
 mod service;
 mod signer;
 mod tags;
@@ -53,6 +56,8 @@ use crate::storage::{self, Storage};
 pub use self::caller::{Level, User};
 pub use self::config::Config;
 pub use self::error::Error;
+pub use self::htpasswd::Htpasswd;
+pub use self::rules::Pattern;
 pub use self::service::{Service, StartError};
 
 /// Answers the requests of the distribution-spec from a store.
@@ -121,9 +126,15 @@ impl Handler for Registry {
         let route = Route::parse(&call.path);
         let label = route.as_ref().map_or("other", Route::label);
         let mut record = Record::new(&call, label, Arc::clone(&self.metrics));
-        call.caller = self.access.caller(&call);
+        // The token endpoint looks at logins itself, and the health of the server is everybody's.
+        if !matches!(route, Ok(Route::Token | Route::Health)) {
+            call.caller = self.access.caller(&call).await;
+        }
         record.of_user(call.caller.name());
         let result = self.dispatch(&mut call, route).await;
+        if label == "token" {
+            record.of_user(call.caller.name());
+        }
         if let Err(error) = &result {
             log(error, &call);
             record.broke_off(error.is_broken_off());

@@ -87,6 +87,7 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
         Error::Unauthorized { challenge, .. } => {
             set(&mut response, header::WWW_AUTHENTICATE, challenge);
         }
+        Error::LoginsBusy => set(&mut response, header::RETRY_AFTER, 1),
         Error::Method { allowed } => set(&mut response, header::ALLOW, allowed),
         Error::WrongOffset { offset, location } => {
             set(&mut response, header::RANGE, received(*offset));
@@ -117,6 +118,7 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::NamespaceConflict { .. } => (Status::BAD_REQUEST, Code::NameInvalid),
         Error::Method { .. } => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
         Error::Unauthorized { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
+        Error::LoginsBusy => (Status::TOO_MANY_REQUESTS, Code::Toomanyrequests),
         Error::Denied { .. } => (Status::FORBIDDEN, Code::Denied),
         Error::DigestMissing => (Status::BAD_REQUEST, Code::DigestInvalid),
         Error::Parameter { .. } => (Status::BAD_REQUEST, Code::Unsupported),

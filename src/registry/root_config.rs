@@ -104,14 +104,21 @@ storage:
   # `commit`, a loss of power too (slower: data is synced before the answer).
   durability: process
 
-# 32 random bytes that tokens are signed with.
+# 32 random bytes that tokens are signed with. Without the file a start makes new ones, and tokens given
+# before (they last an hour) are worth nothing: clients ask for others.
 token_key: token.key
 
-# Who may log in. access: read (pull) or write (pull, push, delete).
+# Who may log in. access: read (pull) or write (pull, push, delete). `repositories` says where somebody
+# may write, `repositories: [quay.io/org/app, quay.io/team/*]`; left out: everywhere.
 users:
   - name: {user}
     pass: {password}
     access: write
+
+# More users, in files of `htpasswd -B`; read again when they change.
+#htpasswd:
+#  - file: readers.htpasswd
+#    access: read
 
 # Whether images can be pulled without a login. Left out: yes, unless a user has only read access.
 #anonymous_pull: true

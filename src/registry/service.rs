@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::access::Access;
+use super::logins::Logins;
 use super::signer::Signer;
 use super::{Config, Registry, files};
 use crate::layers::Layers;
@@ -26,6 +27,7 @@ const LOOK: Duration = Duration::from_secs(60);
 pub struct Service {
     server: Server<Registry>,
     storage: Arc<dyn Storage>,
+    logins: Arc<Logins>,
     addresses: Vec<SocketAddr>,
     forgotten: Duration,
 }
@@ -80,7 +82,8 @@ impl Service {
     /// Names the file, and what to do.
     pub fn check(config: &Config) -> Result<(), StartError> {
         server_config(config)?;
-        token_key(config)?;
+        let key = token_key(config)?.unwrap_or_default();
+        Logins::open(&config.users, &config.htpasswd, Arc::new(Signer::new(key)))?;
         Ok(())
     }
 
@@ -111,11 +114,10 @@ impl Service {
         };
         let listeners = listeners.map_err(StartError::Listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
-        let access = Access {
-            users: config.users.clone(),
-            anonymous_pull: config.anonymous_pull(),
-            signer: Signer::new(key),
-        };
+        let signer = Arc::new(Signer::new(key));
+        let logins = Arc::new(Logins::open(&config.users, &config.htpasswd, Arc::clone(&signer))?);
+        let access =
+            Access { logins: Arc::clone(&logins), anonymous_pull: config.anonymous_pull(), signer };
         Ok(Self {
             addresses: addresses.collect(),
             server: Server {
@@ -131,6 +133,7 @@ impl Service {
                 )),
             },
             storage,
+            logins,
             forgotten: FORGOTTEN,
         })
     }
@@ -163,6 +166,7 @@ impl Service {
         let drained = tokio::select! {
             drained = self.server.run(stop) => drained,
             never = drop_forgotten(&*self.storage, self.forgotten) => match never {},
+            never = self.logins.watch() => match never {},
         };
         self.storage.suspend().await?;
         Ok(drained)

@@ -5,10 +5,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::caller::Account;
 use crate::auth::Scope;
 
 /// How long a token is good for.
 pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// How far the clocks of those who share a key may be apart.
+const CLOCKS: Duration = Duration::from_secs(60);
 
 /// The head of our tokens, a JWT's (RFC 7515). Others are refused without a look, whatever algorithm
 /// they name.
@@ -26,6 +30,9 @@ pub(super) struct Claims {
     /// Who asked for it; empty for nobody.
     #[serde(rename = "sub")]
     pub(super) user: String,
+    /// The mark of the password it was given for; empty for nobody's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) mark: String,
     #[serde(rename = "iat")]
     pub(super) issued: u64,
     #[serde(rename = "exp")]
@@ -42,11 +49,17 @@ impl Signer {
         Self { block }
     }
 
-    /// A token for a user, good from `now` on.
-    pub(super) fn sign(&self, user: &str, scopes: &[Scope], now: SystemTime) -> (String, Claims) {
+    /// A token for a user, or for anybody, good from `now` on.
+    pub(super) fn sign(
+        &self,
+        user: Option<&Account>,
+        scopes: &[Scope],
+        now: SystemTime,
+    ) -> (String, Claims) {
         let issued = seconds(now);
         let claims = Claims {
-            user: user.to_owned(),
+            user: user.map(|user| user.name.clone()).unwrap_or_default(),
+            mark: user.map(|user| user.mark.clone()).unwrap_or_default(),
             issued,
             expires: issued.saturating_add(LIFETIME.as_secs()),
             scopes: scopes.iter().map(ToString::to_string).collect(),
@@ -61,6 +74,22 @@ impl Signer {
         (format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal)), claims)
     }
 
+    /// What stands for a user's password in tokens.
+    pub(super) fn mark(&self, name: &str, credential: &str) -> String {
+        let seal = self.seal(&["mark", name, credential]);
+        hex::encode(seal.get(..8).unwrap_or_default())
+    }
+
+    /// A keyed hash of texts, none of which runs into the next.
+    pub(super) fn seal(&self, texts: &[&str]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new(&self.block.into());
+        for text in texts {
+            mac.update(&(text.len() as u64).to_le_bytes());
+            mac.update(text.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+
     /// What a token of ours that has not expired says.
     pub(super) fn verify(&self, token: &str, now: SystemTime) -> Option<Claims> {
         let (text, seal) = token.rsplit_once('.')?;
@@ -73,7 +102,9 @@ impl Signer {
         }
         let claims: Claims =
             serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
-        (seconds(now) < claims.expires).then_some(claims)
+        let now = seconds(now);
+        let begun = claims.issued <= now.saturating_add(CLOCKS.as_secs());
+        (begun && now < claims.expires).then_some(claims)
     }
 
     fn mac(&self, text: &str) -> Hmac<Sha256> {
@@ -98,6 +129,7 @@ fn seconds(moment: SystemTime) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::registry::caller::{Level, Rights};
 
     fn scopes() -> Vec<Scope> {
         vec!["repository:a/b:pull,push".parse().unwrap(), Scope::Catalog]
@@ -110,11 +142,16 @@ mod tests {
         format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
     }
 
+    fn zuul() -> Account {
+        let rights = Rights::new(Level::Write, None);
+        Account { name: "zuul".to_owned(), rights, mark: "mark".to_owned() }
+    }
+
     #[test]
     fn refuses_forged_expired_and_odd_tokens() {
         let now = SystemTime::now();
         let signer = Signer::new([7; 32]);
-        let (token, _) = signer.sign("zuul", &scopes(), now);
+        let (token, _) = signer.sign(Some(&zuul()), &scopes(), now);
         let (text, _) = token.rsplit_once('.').unwrap();
         let mut constant = [0; 32];
         constant[..6].copy_from_slice(b"secret");
@@ -129,11 +166,16 @@ mod tests {
             reseal(&token, HEAD, constant),
             reseal(&token, HEAD, [0; 32]),
             reseal(&token, r#"{"alg":"none"}"#, [7; 32]),
+            reseal(&token, r#"{"alg":"HS512","typ":"JWT"}"#, [7; 32]),
+            reseal(&token, r#"{"alg":"HS256","typ":"JWT","kid":"x"}"#, [7; 32]),
+            reseal(&token, r#"{"typ":"JWT","alg":"HS256"}"#, [7; 32]),
             format!("{}.{}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), "e30"),
         ] {
             assert_eq!(signer.verify(&forged, now), None, "{forged}");
         }
         assert_eq!(signer.verify(&token, now + LIFETIME), None);
+        assert_eq!(signer.verify(&token, now - 2 * CLOCKS), None);
+        assert!(signer.verify(&token, now - CLOCKS / 2).is_some());
         assert_eq!(Signer::new([8; 32]).verify(&token, now), None);
         assert_eq!(signer.verify(&reseal(&token, HEAD, [7; 32]), now).unwrap().user, "zuul");
     }
@@ -142,7 +184,7 @@ mod tests {
     fn a_token_says_what_it_was_given() {
         let now = SystemTime::now();
         let signer = Signer::new([7; 32]);
-        let (token, claims) = signer.sign("zuul", &scopes(), now);
+        let (token, claims) = signer.sign(Some(&zuul()), &scopes(), now);
         assert_eq!(signer.verify(&token, now + LIFETIME / 2), Some(claims.clone()));
         assert_eq!(claims.scopes().collect::<Vec<_>>(), scopes());
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{Method, Response};
@@ -6,7 +7,8 @@ use serde::Serialize;
 
 use super::access::Access;
 use super::call::Call;
-use super::caller::{User, basic};
+use super::caller::{Account, Caller, Rights, basic};
+use super::logins::Login;
 use super::signer::LIFETIME;
 use super::{Error, Registry, body, respond};
 use crate::auth::{Action, Scope};
@@ -42,8 +44,11 @@ impl Registry {
             Method::POST => self.form(call).await?,
             _ => return Err(Error::Method { allowed: "GET, POST" }),
         };
-        let (user, scopes) = self.access.grant(call, asked.login, asked.scopes)?;
-        let (token, claims) = self.access.signer.sign(&user, &scopes, SystemTime::now());
+        let (user, scopes) = self.access.grant(call, asked.login, asked.scopes).await?;
+        let (token, claims) = self.access.signer.sign(user.as_deref(), &scopes, SystemTime::now());
+        if let Some(user) = user {
+            call.caller = Caller::User(user);
+        }
         let issued = i64::try_from(claims.issued).unwrap_or_default();
         Ok(respond::json(&Answer {
             access_token: token.clone(),
@@ -84,34 +89,40 @@ fn known_scopes<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Scope> {
 impl Access {
     /// Who a login belongs to, and what of `wanted` it gets. A login nobody here knows is let in where
     /// it only wants what everybody may: docker sends Docker Hub's to mirrors.
-    fn grant(
+    async fn grant(
         &self,
         call: &Call,
         login: Option<(String, String)>,
         wanted: Vec<Scope>,
-    ) -> Result<(String, Vec<Scope>), Error> {
-        let user = login.as_ref().and_then(|(name, password)| self.user(name, password));
-        if let Some(user) = user {
-            let granted = wanted.into_iter().map(|scope| cut(scope, user)).collect();
-            return Ok((user.name.clone(), granted));
+    ) -> Result<(Option<Arc<Account>>, Vec<Scope>), Error> {
+        let result = match &login {
+            Some((name, password)) => self.logins.login(name, password).await,
+            None => Login::Unknown,
+        };
+        if let Login::Known(account) = result {
+            let granted = wanted.into_iter().map(|scope| cut(scope, &account.rights)).collect();
+            return Ok((Some(account), granted));
         }
         let open = |scope: &Scope| matches!(scope, Scope::Repository(_, actions) if *actions == BTreeSet::from([Action::Pull]));
         if self.anonymous_pull && !wanted.is_empty() && wanted.iter().all(open) {
-            return Ok((String::new(), wanted));
+            return Ok((None, wanted));
         }
-        let reason = match login {
-            Some(_) => "the user or the password is wrong",
-            None => "a login is needed",
+        let reason = match (login, result) {
+            (_, Login::Busy) => return Err(Error::LoginsBusy),
+            (Some(_), _) => "the user or the password is wrong",
+            (None, _) => "a login is needed",
         };
         Err(Error::Unauthorized { reason, challenge: basic_challenge(call) })
     }
 }
 
-fn cut(scope: Scope, user: &User) -> Scope {
+/// What of a scope is allowed now; it is looked at again when the token is used.
+fn cut(scope: Scope, rights: &Rights) -> Scope {
     match scope {
         Scope::Catalog => Scope::Catalog,
         Scope::Repository(name, actions) => {
-            let allowed = actions.into_iter().filter(|action| user.may(*action));
+            let key = name.canonical();
+            let allowed = actions.into_iter().filter(|action| rights.may(*action, &key));
             Scope::repository(name, allowed)
         }
     }

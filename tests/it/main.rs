@@ -22,5 +22,6 @@ mod registry_pull;
 mod registry_push;
 mod registry_root;
 mod registry_skopeo;
+mod registry_users;
 mod support;
 mod trust;

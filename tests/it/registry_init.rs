@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::http::send;
 use crate::support::process::{Served, init, registry, terminate, tool, try_init};
+use crate::support::wait::wait_until;
 
 const HOST: [&str; 2] = ["--host", "192.0.2.7"];
 
@@ -265,12 +265,4 @@ fn a_lifetime_ends_it() {
     assert!(output.status.success(), "{output:?}");
     let lines = String::from_utf8(output.stdout).unwrap();
     assert_eq!(lines.lines().count(), 1);
-}
-
-fn wait_until(done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "it takes too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -11,3 +11,4 @@ pub mod process;
 pub mod programs;
 pub mod registry;
 pub mod sample;
+pub mod wait;

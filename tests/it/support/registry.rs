@@ -59,6 +59,7 @@ impl Registry {
             name: name.to_owned(),
             password: "secret".to_owned(),
             access,
+            repositories: None,
         };
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, "storage: {folder: storage}\ntoken_key: token.key\n").unwrap();

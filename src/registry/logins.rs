@@ -1,0 +1,447 @@
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use subtle::ConstantTimeEq;
+use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::task::spawn_blocking;
+
+use super::caller::{Account, Rights, User};
+use super::htpasswd::{self, Htpasswd, Table, Watched};
+use super::service::StartError;
+use super::signer::Signer;
+
+/// How often is looked whether a file of users has changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How many logins may wait for their comparison with bcrypt; further ones are sent away.
+const QUEUE: usize = 32;
+
+/// How many proven passwords are remembered.
+const PROVEN: usize = 4096;
+
+/// Who may log in, from the configuration and from files of users.
+///
+/// bcrypt is slow on purpose, so it runs on few threads of its own kind, and a password that was right
+/// once is known again by a keyed hash. A name that is unknown, and a name with a wrong password, cost
+/// the same work.
+pub(super) struct Logins {
+    signer: Arc<Signer>,
+    /// With the seals of their names and passwords.
+    plain: Vec<(Arc<Account>, Seal, Seal)>,
+    /// Makes the seals; of this process only.
+    sealer: Signer,
+    watched: Turn<Vec<Watched>>,
+    files: RwLock<Arc<Files>>,
+    proven: Mutex<HashMap<String, Seal>>,
+    queue: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// What somebody who gives a name and a password is.
+#[derive(Debug)]
+pub(super) enum Login {
+    /// A user of ours.
+    Known(Arc<Account>),
+    /// Nobody here, or the password is wrong.
+    Unknown,
+    /// Too many others are being looked at.
+    Busy,
+}
+
+/// The users of all files.
+#[derive(Default)]
+struct Files {
+    entries: HashMap<String, Entry>,
+    /// The highest cost of a hash, which every wrong password pays.
+    cost: u32,
+}
+
+#[derive(Clone)]
+struct Entry {
+    account: Arc<Account>,
+    hash: String,
+    /// Which file it is from.
+    file: usize,
+}
+
+/// A keyed hash that stands for a text nobody wants to keep.
+type Seal = [u8; 32];
+
+impl Logins {
+    /// Reads the files. Blocking.
+    ///
+    /// # Errors
+    /// A file cannot be read or holds what is not understood, or a name is there twice.
+    pub(super) fn open(
+        users: &[User],
+        files: &[Htpasswd],
+        signer: Arc<Signer>,
+    ) -> Result<Self, StartError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| StartError::Io {
+            doing: "make a random key".to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut logins = Self {
+            plain: Vec::new(),
+            sealer: Signer::new(key),
+            watched: Turn::new(Vec::new()),
+            files: RwLock::default(),
+            proven: Mutex::default(),
+            queue: Arc::new(Semaphore::new(QUEUE)),
+            turns: Arc::new(Semaphore::new((threads / 2).max(1))),
+            signer,
+        };
+        for user in users {
+            let rights = Rights::new(user.access, user.repositories.clone());
+            let account = logins.make_account(&user.name, &user.password, rights);
+            let seals = (logins.seal(&[&user.name]), logins.seal(&[&user.password]));
+            logins.plain.push((account, seals.0, seals.1));
+        }
+        let mut watched: Vec<Watched> = files.iter().map(Watched::new).collect();
+        let mut all = Files::default();
+        for (number, file) in watched.iter_mut().enumerate() {
+            let name = file.file.display().to_string();
+            let config = |reason| StartError::Config { file: name.clone(), reason };
+            if let Some(table) = file.read_if_changed().map_err(config)? {
+                all = logins.replaced(&all, number, &file.rights, table).map_err(config)?;
+            }
+        }
+        logins.files = RwLock::new(Arc::new(all));
+        logins.watched = Turn::new(watched);
+        Ok(logins)
+    }
+
+    /// The user of this name, for tokens.
+    pub(super) fn account(&self, name: &str) -> Option<Arc<Account>> {
+        let plain = self.plain.iter().map(|(account, ..)| account);
+        let found = plain.into_iter().find(|account| account.name == name).cloned();
+        found.or_else(|| self.files().entries.get(name).map(|entry| Arc::clone(&entry.account)))
+    }
+
+    /// Looks at a name and a password.
+    pub(super) async fn login(&self, name: &str, password: &str) -> Login {
+        if let Some(account) = self.plain_login(name, password) {
+            return Login::Known(account);
+        }
+        let files = self.files();
+        if files.entries.is_empty() {
+            return Login::Unknown;
+        }
+        let entry = files.entries.get(name);
+        let hash = entry.map(|entry| entry.hash.as_str());
+        let seal = self.seal(&[name, hash.unwrap_or_default(), password]);
+        if let Some(entry) = entry.filter(|_| self.is_proven(name, &seal)) {
+            return Login::Known(Arc::clone(&entry.account));
+        }
+        // Both places go with the work, not with the request: who hangs up frees nothing.
+        let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return Login::Busy };
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return Login::Busy };
+        if let Some(entry) = entry.filter(|_| self.is_proven(name, &seal)) {
+            return Login::Known(Arc::clone(&entry.account));
+        }
+        let (password, hash, cost) = (password.to_owned(), hash.map(str::to_owned), files.cost);
+        let compared = spawn_blocking(move || {
+            let right = compare(&password, hash.as_deref(), cost);
+            drop((place, turn));
+            right
+        });
+        let right = compared.await.unwrap_or(false);
+        match entry.filter(|_| right) {
+            Some(entry) => {
+                self.remember(name, seal);
+                Login::Known(Arc::clone(&entry.account))
+            }
+            None => Login::Unknown,
+        }
+    }
+
+    /// The user of the configuration with this name and password. Takes as long for a wrong one.
+    fn plain_login(&self, name: &str, password: &str) -> Option<Arc<Account>> {
+        let given = (self.seal(&[name]), self.seal(&[password]));
+        let mut found = None;
+        for (account, name, password) in &self.plain {
+            if bool::from(given.0.ct_eq(name) & given.1.ct_eq(password)) {
+                found = Some(Arc::clone(account));
+            }
+        }
+        found
+    }
+
+    /// Reads files that change, for as long as it is polled. One that cannot be used is named in the
+    /// log, and its users stay as they were.
+    pub(super) async fn watch(self: Arc<Self>) -> Infallible {
+        if self.watched.lock().await.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        let mut complained = HashMap::new();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let logins = Arc::clone(&self);
+            let looked = spawn_blocking(move || logins.look()).await.unwrap_or_default();
+            for (file, problem) in looked {
+                if complained.get(&file) == Some(&problem) {
+                    continue;
+                }
+                match &problem {
+                    Some(reason) => tracing::error!(
+                        file,
+                        reason,
+                        "the changed file of users is not used, those it had may still log in"
+                    ),
+                    None => tracing::info!(file, "the file of users was read again"),
+                }
+                complained.insert(file, problem);
+            }
+        }
+    }
+
+    /// The files that were read again, each with what is wrong with it. Blocking.
+    fn look(&self) -> Vec<(String, Option<String>)> {
+        let mut looked = Vec::new();
+        for (number, file) in self.watched.blocking_lock().iter_mut().enumerate() {
+            let name = file.file.display().to_string();
+            let table = match file.read_if_changed() {
+                Ok(None) => continue,
+                Ok(Some(table)) => table,
+                Err(reason) => {
+                    looked.push((name, Some(reason)));
+                    continue;
+                }
+            };
+            let before = self.files();
+            match self.replaced(&before, number, &file.rights, table) {
+                Err(reason) => looked.push((name, Some(reason))),
+                Ok(after) if before.same(&after) => {}
+                Ok(after) => {
+                    *self.files.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+                    looked.push((name, None));
+                }
+            }
+        }
+        looked
+    }
+
+    /// All files' users with those of one file in place of what it had.
+    fn replaced(
+        &self,
+        before: &Files,
+        number: usize,
+        rights: &Rights,
+        table: Table,
+    ) -> Result<Files, String> {
+        let others = before.entries.iter().filter(|(_, entry)| entry.file != number);
+        let mut entries: HashMap<String, Entry> =
+            others.map(|(name, entry)| (name.clone(), entry.clone())).collect();
+        for (name, hash) in table.hashes {
+            let configured = self.plain.iter().any(|(account, ..)| account.name == name);
+            if configured || entries.contains_key(&name) {
+                return Err(format!("user {name:?} is also in the configuration or another file"));
+            }
+            let account = self.make_account(&name, &hash, rights.clone());
+            entries.insert(name, Entry { account, hash, file: number });
+        }
+        let cost = entries.values().map(|entry| htpasswd::cost(&entry.hash)).max();
+        Ok(Files { entries, cost: cost.unwrap_or_default() })
+    }
+
+    fn make_account(&self, name: &str, credential: &str, rights: Rights) -> Arc<Account> {
+        let mark = self.signer.mark(name, credential);
+        Arc::new(Account { name: name.to_owned(), rights, mark })
+    }
+
+    fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_proven(&self, name: &str, seal: &Seal) -> bool {
+        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.get(name).is_some_and(|known| bool::from(known.ct_eq(seal)))
+    }
+
+    fn remember(&self, name: &str, seal: Seal) {
+        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        if proven.len() >= PROVEN && !proven.contains_key(name) {
+            let any = proven.keys().next().cloned();
+            any.map(|any| proven.remove(&any));
+        }
+        proven.insert(name.to_owned(), seal);
+    }
+
+    fn seal(&self, texts: &[&str]) -> Seal {
+        self.sealer.seal(texts)
+    }
+}
+
+impl Files {
+    fn same(&self, other: &Self) -> bool {
+        let same = |(name, entry): (&String, &Entry)| {
+            other.entries.get(name).is_some_and(|known| known.hash == entry.hash)
+        };
+        self.entries.len() == other.entries.len() && self.entries.iter().all(same)
+    }
+}
+
+/// Whether a password belongs to a hash; without a hash it does not. A wrong one costs what a comparison
+/// at the full cost does, so that time tells nothing of names and hashes. Blocking.
+fn compare(password: &str, hash: Option<&str>, full: u32) -> bool {
+    if hash.is_some_and(|hash| bcrypt::verify(password, hash).unwrap_or(false)) {
+        return true;
+    }
+    for cost in rest(hash.map(htpasswd::cost), full) {
+        let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
+    }
+    false
+}
+
+/// What is left to do after a comparison at `done`, each step twice the one before:
+/// 2^n + (2^n + 2^(n+1) + … + 2^(full-1)) = 2^full.
+fn rest(done: Option<u32>, full: u32) -> Range<u32> {
+    done.map_or(full..full.saturating_add(1), |done| done..full)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::auth::Action;
+    use crate::registry::caller::Level;
+
+    fn line(name: &str, password: &str, cost: u32) -> String {
+        format!("{name}:{}\n", bcrypt::hash(password, cost).unwrap())
+    }
+
+    fn user(name: &str, password: &str) -> User {
+        let (name, password) = (name.to_owned(), password.to_owned());
+        User { name, password, access: Level::Write, repositories: None }
+    }
+
+    fn file(folder: &TempDir, name: &str, access: Level, text: &str) -> Htpasswd {
+        let file: PathBuf = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        Htpasswd { file, access, repositories: None }
+    }
+
+    fn open(users: &[User], files: &[Htpasswd]) -> Result<Logins, StartError> {
+        Logins::open(users, files, Arc::new(Signer::new([7; 32])))
+    }
+
+    async fn known(logins: &Logins, name: &str, password: &str) -> bool {
+        matches!(logins.login(name, password).await, Login::Known(account) if account.name == name)
+    }
+
+    #[test]
+    fn a_name_in_two_places_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = file(&folder, "one", Level::Read, &line("a", "p", 4));
+        let two = file(&folder, "two", Level::Write, &line("a", "p", 4));
+        for (users, files) in [(vec![user("a", "p")], vec![one.clone()]), (vec![], vec![one, two])]
+        {
+            let error = open(&users, &files).map(drop).unwrap_err().to_string();
+            assert!(error.contains("user \"a\" is also in"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_lets_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = line("reader", "right", 4) + &line("slow", "right", 5);
+        let files = [file(&folder, "f", Level::Read, &text)];
+        let logins = open(&[user("zuul", "plain")], &files).unwrap();
+        for (name, password) in [
+            ("reader", "wrong"),
+            ("reader", ""),
+            ("slow", "wrong"),
+            ("nobody", "right"),
+            ("", ""),
+            ("zuul", "right"),
+            ("reader", "plain"),
+        ] {
+            let login = logins.login(name, password).await;
+            assert!(matches!(login, Login::Unknown), "{name} {login:?}");
+        }
+        for (name, password) in [("reader", "right"), ("slow", "right"), ("zuul", "plain")] {
+            assert!(known(&logins, name, password).await, "{name}");
+        }
+        let rights = logins.account("reader").unwrap().rights.clone();
+        assert!(!rights.may(Action::Push, &"a".parse().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn too_many_at_once_are_sent_away_but_not_the_proven() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = line("proven", "right", 4) + &line("new", "right", 4);
+        let files = [file(&folder, "f", Level::Read, &text)];
+        let logins = open(&[user("zuul", "plain")], &files).unwrap();
+        assert!(known(&logins, "proven", "right").await);
+        let all = u32::try_from(QUEUE).unwrap();
+        let places = Arc::clone(&logins.queue).try_acquire_many_owned(all).unwrap();
+        for (name, password) in [("proven", "wrong"), ("new", "right"), ("nobody", "x")] {
+            assert!(matches!(logins.login(name, password).await, Login::Busy), "{name}");
+        }
+        assert!(known(&logins, "proven", "right").await);
+        assert!(known(&logins, "zuul", "plain").await);
+        drop(places);
+        assert!(known(&logins, "new", "right").await);
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded_and_holds_no_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [file(&folder, "f", Level::Read, &line("a", "right", 4))];
+        let logins = open(&[], &files).unwrap();
+        for number in 0..PROVEN + 10 {
+            logins.remember(&number.to_string(), [0; 32]);
+        }
+        assert_eq!(logins.proven.lock().unwrap().len(), PROVEN);
+        assert!(known(&logins, "a", "right").await);
+        let seal = *logins.proven.lock().unwrap().get("a").unwrap();
+        assert!(!seal.windows(5).any(|bytes| bytes == b"right"));
+        // Another process, another key.
+        assert_ne!(seal, open(&[], &files).unwrap().seal(&["a", "right"]));
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_counts_and_a_broken_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [file(&folder, "f", Level::Read, &(line("a", "old", 4) + &line("b", "b", 4)))];
+        let logins = Arc::new(open(&[user("zuul", "plain")], &files).unwrap());
+        assert!(known(&logins, "a", "old").await);
+        let mark = logins.account("a").unwrap().mark.clone();
+        let look = |text: String| {
+            std::fs::write(&files[0].file, text).unwrap();
+            let logins = Arc::clone(&logins);
+            async move { spawn_blocking(move || logins.look()).await.unwrap() }
+        };
+        for (broken, said) in
+            [("a\n".to_owned(), "line 1"), (line("zuul", "x", 4), "\"zuul\" is also in")]
+        {
+            let looked = look(broken).await;
+            assert!(looked[0].1.as_ref().unwrap().contains(said), "{looked:?}");
+            assert!(known(&logins, "a", "old").await);
+        }
+        assert_eq!(look(line("a", "new", 4)).await[0].1, None);
+        assert!(!known(&logins, "a", "old").await);
+        assert!(known(&logins, "a", "new").await);
+        assert_ne!(logins.account("a").unwrap().mark, mark);
+        assert!(logins.account("b").is_none());
+        assert!(logins.account("zuul").is_some());
+    }
+
+    #[test]
+    fn a_wrong_password_costs_the_same_whoever_it_is_for() {
+        let work = |costs: Range<u32>| costs.map(|cost| 1_u64 << cost).sum::<u64>();
+        for done in 4..=12 {
+            assert_eq!((1 << done) + work(rest(Some(done), 12)), 1 << 12, "{done}");
+        }
+        assert_eq!(work(rest(None, 12)), 1 << 12);
+    }
+}
