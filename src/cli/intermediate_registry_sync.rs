@@ -11,8 +11,8 @@ use super::output::{self, Report};
 use super::progress::Bars;
 use crate::copy::Options;
 use crate::oci::{ImageReference, Platform};
-use crate::sync::{self, BuildId, Moved};
-use crate::zuul::{self, Connection, ImageList};
+use crate::sync::{self, Build, BuildId, Moved, Pull as Artifacts};
+use crate::zuul::{self, Connection, ImageList, Label};
 
 /// Move images between a buildset registry and the intermediate registry
 ///
@@ -65,6 +65,18 @@ struct Push {
     #[arg(long, value_name = "UUID")]
     build: BuildId,
 
+    /// zuul.tenant: our intermediate registry keeps it with the tags, and refuses them to other tenants
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<Label>,
+
+    /// zuul.project.name, kept with the tags
+    #[arg(long, value_name = "NAME")]
+    project: Option<Label>,
+
+    /// zuul.change, kept with the tags
+    #[arg(long, value_name = "N")]
+    change: Option<Label>,
+
     #[command(flatten)]
     moving: Moving,
 }
@@ -82,6 +94,10 @@ struct Pull {
     /// The buildset registry
     #[arg(long, value_name = "CONNECTION")]
     to: PathBuf,
+
+    /// zuul.tenant: our intermediate registry refuses the images of another
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<Label>,
 
     #[command(flatten)]
     moving: Moving,
@@ -142,7 +158,9 @@ impl Push {
         let (from, to) = (from.registry()?, to.registry()?);
         let client = self.moving.network.client(&connections)?;
         let options = self.moving.options();
-        Ok(sync::push(&client, &images, &from, &to, &self.build, &options, bars).await?)
+        let Self { build: id, tenant, project, change, .. } = self;
+        let build = Build { id, tenant, project, change };
+        Ok(sync::push(&client, &images, &from, &to, &build, &options, bars).await?)
     }
 }
 
@@ -153,7 +171,8 @@ impl Pull {
         let [from, to] = &connections;
         let (from, to) = (from.registry()?, to.registry()?);
         let client = self.moving.network.client(&connections)?;
-        Ok(sync::pull(&client, &artifacts, &from, &to, &self.moving.options(), bars).await?)
+        let pull = Artifacts { artifacts: &artifacts, from: &from, to: &to, tenant: self.tenant };
+        Ok(sync::pull(&client, &pull, &self.moving.options(), bars).await?)
     }
 }
 

@@ -124,7 +124,11 @@ pub fn copies(outcome: &Outcome) -> String {
         .images
         .iter()
         .map(|image| {
-            let state = if image.changed { "written" } else { "already there" };
+            let state = match (image.kept, image.changed) {
+                (true, _) => "kept: pushed by this buildset",
+                (_, true) => "written",
+                (_, false) => "already there",
+            };
             let digest = image.digest.short().to_owned();
             [image.name.clone(), image.to.to_string(), digest, state.to_owned()]
         })

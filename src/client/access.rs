@@ -27,6 +27,8 @@ pub(super) struct Purpose<'a> {
     pub(super) registry: &'a Registry,
     pub(super) name: &'a RepositoryName,
     pub(super) scopes: &'a Scopes,
+    /// The token to show, where it is given and not asked for.
+    pub(super) bearer: Option<&'a HeaderValue>,
     /// What is being done, for errors.
     pub(super) doing: &'a str,
 }
@@ -57,6 +59,9 @@ impl Access {
         mut request: Request,
         effort: Effort,
     ) -> Result<Response, Error> {
+        if let Some(bearer) = purpose.bearer {
+            return self.send_bearing(purpose, request, effort, bearer).await;
+        }
         let known = self.known(purpose.registry);
         let first = match known.scheme() {
             Scheme::Unknown => Some(known.first.lock().await),
@@ -87,6 +92,31 @@ impl Access {
         if response.status() == StatusCode::UNAUTHORIZED {
             let refusal = response.into_error().await;
             return Err(self.refused(purpose, &refusal).await);
+        }
+        Ok(response)
+    }
+
+    /// Shows a token that was given. If it is not good, no other way is tried.
+    async fn send_bearing(
+        &self,
+        purpose: Purpose<'_>,
+        mut request: Request,
+        effort: Effort,
+        bearer: &HeaderValue,
+    ) -> Result<Response, Error> {
+        let endpoint = self.http.endpoint(purpose.registry);
+        let endpoint = endpoint.map_err(|source| purpose.http(source))?;
+        if request.url.origin() == endpoint.origin() {
+            request.authorization = Some(bearer.clone());
+        }
+        let response = self.deliver(purpose, request, effort).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let answer = response.into_error().await;
+            return Err(Error::Login {
+                doing: purpose.doing.to_owned(),
+                registry: purpose.registry.clone(),
+                reason: format!("the token for this image was refused ({answer})"),
+            });
         }
         Ok(response)
     }

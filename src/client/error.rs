@@ -1,4 +1,5 @@
 use crate::oci::{self, Registry};
+use crate::zuul::Origin;
 use crate::{auth, http};
 
 /// What went wrong with a registry. Every message says what was being done, and on what.
@@ -84,6 +85,14 @@ impl Error {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Http { source: http::Error::NotFound { .. }, .. })
+    }
+
+    /// Whether the registry refuses an image that is another tenant's.
+    #[must_use]
+    pub fn is_of_another_tenant(&self) -> bool {
+        let code = oci::OciErrorCode::Other(Origin::DENIED.to_owned());
+        matches!(self, Self::Http { source, .. }
+            if source.answer().is_some_and(|answer| answer.has_code(&code)))
     }
 
     /// One word for the meaning, for machines.

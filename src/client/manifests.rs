@@ -1,13 +1,16 @@
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::access::{Effort, Purpose};
 use super::{Error, Repository};
 use crate::http::{Body, Request, Response};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::zuul::Origin;
 
 /// Where registries name the digest of what they serve or took.
 pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
+
+const ORIGIN: HeaderName = HeaderName::from_static(Origin::HEADER);
 
 /// What HEAD says about a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct ManifestHead {
     pub size: Option<u64>,
     /// Its media type, where the registry says it.
     pub media_type: Option<String>,
+    /// Which build tagged it, where the registry knows.
+    pub origin: Option<Origin>,
 }
 
 impl Repository {
@@ -106,6 +111,7 @@ impl Repository {
         let request = self
             .request(purpose, Method::PUT, &path)?
             .body(content_type, Body::Bytes(manifest.bytes().clone()));
+        let request = self.said(request);
         let response = self.send(purpose, request, Effort::Once).await?;
         if !response.status().is_success() {
             return Err(purpose.http(response.into_error().await));
@@ -146,6 +152,7 @@ impl Repository {
                     digest: manifest.digest().clone(),
                     size: Some(manifest.bytes().len() as u64),
                     media_type: Some(manifest.media_type().to_owned()),
+                    origin: None,
                 }));
             }
         };
@@ -153,7 +160,8 @@ impl Repository {
             let value = value.split(';').next()?.trim();
             (!value.is_empty()).then(|| value.to_owned())
         });
-        Ok(Some(ManifestHead { digest, size: content_length(&response), media_type }))
+        let origin = response.header(ORIGIN).and_then(|value| Origin::from_header(value).ok());
+        Ok(Some(ManifestHead { digest, size: content_length(&response), media_type, origin }))
     }
 
     fn manifest_request(
@@ -165,7 +173,15 @@ impl Repository {
         let accept = HeaderValue::from_str(&media_type::MANIFESTS.join(", "))
             .map_err(|_| purpose.protocol("the media types cannot stand in a header"))?;
         let path = format!("manifests/{reference}");
-        Ok(self.request(purpose, method, &path)?.header(ACCEPT, accept))
+        Ok(self.said(self.request(purpose, method, &path)?.header(ACCEPT, accept)))
+    }
+
+    /// Says with a request which build it is for, where that is known.
+    fn said(&self, request: Request) -> Request {
+        match &self.origin {
+            Some(origin) => request.header(ORIGIN, origin.clone()),
+            None => request,
+        }
     }
 
     pub(super) fn shown(&self, reference: &Reference) -> String {

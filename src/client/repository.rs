@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::Error;
@@ -9,6 +9,7 @@ use super::known::Known;
 use super::scopes::Scopes;
 use crate::http::{Http, Request, Response};
 use crate::oci::{Registry, RepositoryName};
+use crate::zuul::{Origin, PullToken};
 
 /// One repository of one registry. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -17,11 +18,14 @@ pub struct Repository {
     registry: Registry,
     name: RepositoryName,
     scopes: Scopes,
+    bearer: Option<HeaderValue>,
+    pub(super) origin: Option<HeaderValue>,
 }
 
 impl Repository {
     pub(super) fn new(access: Arc<Access>, registry: Registry, name: RepositoryName) -> Self {
-        Self { access, scopes: Scopes::read(&name), registry, name }
+        let scopes = Scopes::read(&name);
+        Self { access, scopes, registry, name, bearer: None, origin: None }
     }
 
     /// Its registry.
@@ -43,6 +47,27 @@ impl Repository {
         self
     }
 
+    /// The same repository, read with this token and nothing else: no login is sent, and no other token
+    /// asked for.
+    #[must_use]
+    pub fn bearing(mut self, token: &PullToken) -> Self {
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()));
+        self.bearer = value.ok().map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        self
+    }
+
+    /// The same repository for a build: with every manifest asked for or written goes where it belongs
+    /// to. Registries that do not know the header ignore it.
+    #[must_use]
+    pub fn for_build(mut self, origin: Option<&Origin>) -> Self {
+        let value = origin.map(|origin| HeaderValue::from_str(&origin.to_header()));
+        self.origin = value.and_then(Result::ok);
+        self
+    }
+
     pub(super) fn http(&self) -> &Http {
         self.access.http()
     }
@@ -56,7 +81,8 @@ impl Repository {
     }
 
     pub(super) fn purpose<'a>(&'a self, doing: &'a str, scopes: &'a Scopes) -> Purpose<'a> {
-        Purpose { registry: &self.registry, name: &self.name, scopes, doing }
+        let bearer = self.bearer.as_ref();
+        Purpose { registry: &self.registry, name: &self.name, scopes, bearer, doing }
     }
 
     /// `/v2/<name>/<path>`

@@ -21,6 +21,7 @@ pub use self::progress::Progress;
 pub use self::run::run;
 
 use crate::oci::{Digest, ImageReference, Platform};
+use crate::zuul::Origin;
 
 /// One image to carry.
 #[derive(Debug, Clone)]
@@ -33,6 +34,19 @@ pub struct Item {
     pub to: ImageReference,
     /// Refuse if the source is another digest than this.
     pub expect: Option<Digest>,
+    /// Which builds it is carried from and for.
+    pub builds: Builds,
+}
+
+/// What registries are told of the builds behind an image; those that do not know builds ignore it.
+#[derive(Debug, Clone, Default)]
+pub struct Builds {
+    /// Whom it is pulled for: the source may refuse another tenant.
+    pub reader: Option<Origin>,
+    /// Which build it is from: kept with the tag at the destination.
+    pub origin: Option<Origin>,
+    /// Leave what the destination's own builds have pushed, which is what has no origin there.
+    pub keep_pushed: bool,
 }
 
 /// How to carry.
@@ -73,13 +87,15 @@ pub struct ImageOutcome {
     /// Where it is now.
     #[serde(serialize_with = "as_text")]
     pub to: ImageReference,
-    /// Its digest, the same at both places.
+    /// Its digest, the same at both places; that of the destination where it was kept.
     pub digest: Digest,
     /// The platforms its index names; empty for a single image, and for one that was in place
     /// already and so was not read.
     pub platforms: Vec<Platform>,
     /// Whether the destination was written.
     pub changed: bool,
+    /// Whether the destination was left as it is because its own builds pushed there.
+    pub kept: bool,
 }
 
 /// Sums over a run.

@@ -17,7 +17,9 @@ pub(super) struct Resolved {
     pub(super) reference: Reference,
     pub(super) digest: Digest,
     pub(super) platforms: Vec<Platform>,
-    /// What is to be written; `None` if the destination holds this digest.
+    /// Whether the destination keeps what its own builds pushed.
+    pub(super) kept: bool,
+    /// What is to be written; `None` if the destination holds this digest, or keeps its own.
     pub(super) content: Option<Content>,
 }
 
@@ -46,11 +48,10 @@ pub(super) async fn resolve(
     options: &Options,
 ) -> Result<Resolved, Error> {
     let name = format!("{} to {}", item.from, item.to);
-    let from = client.image(&item.from);
-    let to = match options.dry_run {
-        true => client.image(&item.to),
-        false => client.image(&item.to).writable(),
-    };
+    let builds = &item.builds;
+    let from = client.image(&item.from).for_build(builds.reader.as_ref());
+    let to = client.image(&item.to).for_build(builds.origin.as_ref());
+    let to = if options.dry_run { to } else { to.writable() };
     let there = to.head(&item.to.reference).await;
     let there = there.map_err(|source| Error::client(&name, source))?;
     let look = Look { name: &name, sources, from: &from, to: &to, options };
@@ -61,8 +62,13 @@ pub(super) async fn resolve(
         reference: item.to.reference.clone(),
         digest,
         platforms,
+        kept: false,
         content,
     };
+    if let Some(there) = there.as_ref().filter(|there| builds.keep_pushed && there.origin.is_none())
+    {
+        return Ok(Resolved { kept: true, ..resolved(there.digest.clone(), Vec::new(), None) });
+    }
     let (digest, manifest) = look.source(item, there.as_ref()).await?;
     let root = match manifest {
         None => return Ok(resolved(digest, Vec::new(), None)),

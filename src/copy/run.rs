@@ -81,5 +81,6 @@ fn outcome(item: Item, resolved: Resolved) -> ImageOutcome {
         digest: resolved.digest,
         platforms: resolved.platforms,
         changed: resolved.content.is_some(),
+        kept: resolved.kept,
     }
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 pub use self::error::Error;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::storage::{self, Blob, Page, Paging, Part, Storage, StoredManifest};
+use crate::zuul::Origin;
 
 /// Where an answer comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +47,8 @@ pub struct FoundManifest {
     pub manifest: StoredManifest,
     /// When its tag was last pushed here; nothing for what was asked by digest.
     pub modified: Option<SystemTime>,
+    /// Which build its tag is from, where that is known; nothing for what was asked by digest.
+    pub origin: Option<Origin>,
 }
 
 /// Who reads, as far as the layers need to know.
@@ -106,15 +109,15 @@ impl Layers {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<Found<FoundManifest>, Error> {
-        let (digest, modified) = match reference {
-            Reference::Digest(digest) => (digest.clone(), None),
+        let (digest, modified, origin) = match reference {
+            Reference::Digest(digest) => (digest.clone(), None, None),
             Reference::Tag(tag) => {
                 let state = self.local.tag_get(repository, tag).await?;
-                (state.digest, Some(state.modified))
+                (state.digest, Some(state.modified), state.origin)
             }
         };
         let manifest = self.local.manifest_get(repository, &digest).await?;
-        Ok(local(FoundManifest { manifest, modified }))
+        Ok(local(FoundManifest { manifest, modified, origin }))
     }
 
     /// The tags all layers have, in byte order.

@@ -15,6 +15,7 @@ use super::{Error, record};
 use crate::layers::Layer;
 use crate::oci::RepositoryName;
 use crate::serve::Peer;
+use crate::zuul::Origin;
 
 /// How much of a body nobody wanted is read so that the client sees its answer.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
@@ -101,6 +102,16 @@ impl Call {
     /// A header, if it is text.
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The build that asks, where it says so.
+    pub(super) fn origin(&self) -> Result<Option<Origin>, Error> {
+        let mut values = self.headers.get_all(Origin::HEADER).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        // What cannot be read must not pass for a request that names nobody.
+        let text = value.to_str().ok().filter(|_| values.next().is_none());
+        let origin = Origin::from_header(text.unwrap_or("tenant=")).map_err(Error::Origin)?;
+        Ok(Some(origin).filter(|origin| !origin.is_empty()))
     }
 
     /// The length of the body, where the client says it.

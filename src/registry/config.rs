@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::caller::{Level, User};
 use super::htpasswd::Htpasswd;
 use super::service::StartError;
+use super::speculative::Speculative;
 use crate::storage::Durability;
 
 /// What a server needs to know. Paths are taken from the folder of the file.
@@ -42,6 +43,9 @@ pub struct Config {
     /// "Pushing Manifests": a registry may refuse them).
     #[serde(default)]
     pub sparse_images: bool,
+    /// How images that have not merged are shared.
+    #[serde(default)]
+    pub speculative: Speculative,
     /// How long a request body may bring no bytes.
     #[serde(default = "default_body_idle")]
     pub body_idle: Period,

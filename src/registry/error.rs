@@ -1,6 +1,6 @@
 use std::io;
 
-use crate::{layers, oci, storage};
+use crate::{layers, oci, storage, zuul};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,18 @@ pub enum Error {
         /// What for.
         what: String,
     },
+    /// The header `Zuul-Origin` cannot be read.
+    #[error("Zuul-Origin: {0}")]
+    Origin(#[source] zuul::Error),
+    /// The image belongs to another tenant than the one it is pulled for.
+    #[error("the image was pushed by another tenant's build than {asking}'s")]
+    Tenant {
+        /// Who wants it.
+        asking: String,
+    },
+    /// The image belongs to a tenant, and this server gives it to nobody who names none.
+    #[error("the image belongs to a tenant, and this pull names none (header Zuul-Origin)")]
+    NoTenant,
     /// An upload cannot end without a digest.
     #[error("the parameter `digest` is missing")]
     DigestMissing,

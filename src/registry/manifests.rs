@@ -14,9 +14,11 @@ use crate::layers::FoundManifest;
 use crate::oci::{Content, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, Tag};
 use crate::serve::Body;
 use crate::storage::{self, NewManifest, StoredManifest};
+use crate::zuul::Origin;
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
+const ORIGIN: HeaderName = HeaderName::from_static(Origin::HEADER);
 
 impl Registry {
     /// `/v2/<name>/manifests/<reference>` (distribution-spec, "Pulling manifests", "Pushing
@@ -60,8 +62,9 @@ impl Registry {
         let reader = self.reader(call, repository);
         let found = self.layers.manifest(reader, &repository.key, &reference).await?;
         call.layer = Some(found.layer);
-        let FoundManifest { manifest: StoredManifest { digest, media_type, bytes }, modified } =
-            found.value;
+        self.speculative.demand_tenant(call, found.value.origin.as_ref())?;
+        let FoundManifest { manifest, modified, origin } = found.value;
+        let StoredManifest { digest, media_type, bytes } = manifest;
         let mut response = respond::full(&media_type, bytes);
         if call.has_current(&etag(&digest)) {
             response = respond::empty(StatusCode::NOT_MODIFIED);
@@ -70,6 +73,9 @@ impl Registry {
         respond::set(&mut response, respond::CONTENT_DIGEST, &digest);
         if let Some(modified) = modified {
             respond::set(&mut response, header::LAST_MODIFIED, http_date(modified));
+        }
+        if let Some(origin) = origin {
+            respond::set(&mut response, ORIGIN, origin.to_header());
         }
         Ok(response)
     }
@@ -97,6 +103,7 @@ impl Registry {
                 bytes: manifest.bytes().clone(),
             },
             tags: tags.clone(),
+            origin: call.origin()?,
         };
         self.layers.bring_down(&repository.key, &manifest).await?;
         match self.storage.manifest_put(&repository.key, new.clone()).await {

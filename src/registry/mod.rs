@@ -32,6 +32,7 @@ mod route;
 mod rules;
 mod service;
 mod signer;
+mod speculative;
 mod tags;
 mod token;
 mod uploads;
@@ -59,6 +60,7 @@ pub use self::error::Error;
 pub use self::htpasswd::Htpasswd;
 pub use self::rules::Pattern;
 pub use self::service::{Service, StartError};
+pub use self::speculative::Speculative;
 
 /// Answers the requests of the distribution-spec from a store.
 pub struct Registry {
@@ -70,6 +72,7 @@ pub struct Registry {
     metrics: Arc<Metrics>,
     health: Health,
     sparse_images: bool,
+    speculative: Speculative,
     body_idle: Duration,
 }
 
@@ -82,6 +85,7 @@ impl Registry {
             metrics: Arc::new(Metrics::new()),
             health: Health::default(),
             sparse_images: config.sparse_images,
+            speculative: config.speculative.clone(),
             body_idle: config.body_idle.0,
         }
     }

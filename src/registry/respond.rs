@@ -14,6 +14,7 @@ use super::call::Call;
 use super::record::REQUEST_ID;
 use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
 use crate::serve::Body;
+use crate::zuul::Origin;
 use crate::{layers, storage};
 
 /// `Docker-Content-Digest`
@@ -120,6 +121,10 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::Unauthorized { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
         Error::LoginsBusy => (Status::TOO_MANY_REQUESTS, Code::Toomanyrequests),
         Error::Denied { .. } => (Status::FORBIDDEN, Code::Denied),
+        Error::Origin(_) => (Status::BAD_REQUEST, Code::Unsupported),
+        Error::Tenant { .. } | Error::NoTenant => {
+            (Status::FORBIDDEN, Code::Other(Origin::DENIED.to_owned()))
+        }
         Error::DigestMissing => (Status::BAD_REQUEST, Code::DigestInvalid),
         Error::Parameter { .. } => (Status::BAD_REQUEST, Code::Unsupported),
         Error::ContentRange(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),

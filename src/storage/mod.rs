@@ -24,6 +24,7 @@ pub use self::error::Error;
 pub use self::filesystem::Filesystem;
 pub use self::upload::{UploadId, UploadState};
 use crate::oci::{Digest, RepositoryName, Tag};
+use crate::zuul::Origin;
 
 /// Bytes as they come or go. An error is the end.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
@@ -84,6 +85,8 @@ pub struct NewManifest {
     pub referrer: Option<(Digest, Bytes)>,
     /// Tags to set once everything else is in place.
     pub tags: Vec<Tag>,
+    /// Which build sets them, where it says so; kept with each tag until the tag is set again.
+    pub origin: Option<Origin>,
 }
 
 /// What a tag points at.
@@ -93,6 +96,8 @@ pub struct TagState {
     pub digest: Digest,
     /// When the tag was last written.
     pub modified: SystemTime,
+    /// Which build wrote it, where it said so.
+    pub origin: Option<Origin>,
 }
 
 /// A part of a sorted list.

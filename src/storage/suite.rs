@@ -10,6 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Error, NewManifest, Paging, Part, Storage, StoredManifest, TagState, UploadId};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
+use crate::zuul::Origin;
 
 /// Runs every test of the suite against the stores that `$open` gives.
 macro_rules! suite {
@@ -29,6 +30,7 @@ macro_rules! suite {
             a_manifest_comes_back_byte_for_byte
             a_deleted_manifest_takes_its_tags_and_its_place_among_referrers
             a_deleted_tag_leaves_its_manifest
+            a_tag_knows_its_origin_until_it_is_set_again
             lists_are_sorted_and_cut
         );
     };
@@ -81,6 +83,7 @@ fn manifest(bytes: &'static [u8], blobs: &[(&Digest, u64)], tags: &[&str]) -> Ne
         blobs: blobs.iter().map(|(digest, size)| ((*digest).clone(), *size)).collect(),
         referrer: None,
         tags: tags.iter().map(|text| tag(text)).collect(),
+        origin: None,
     }
 }
 
@@ -255,9 +258,11 @@ pub(super) async fn a_manifest_comes_back_byte_for_byte(store: &dyn Storage) {
     let got = store.manifest_get(&repository, &stored.digest).await.unwrap();
     assert_eq!(got, stored);
     for text in ["1", "2"] {
-        let TagState { digest, modified } = store.tag_get(&repository, &tag(text)).await.unwrap();
+        let TagState { digest, modified, origin } =
+            store.tag_get(&repository, &tag(text)).await.unwrap();
         assert_eq!(digest, stored.digest);
         assert!(modified.elapsed().unwrap().as_secs() < 60);
+        assert_eq!(origin, None);
     }
     let newer = manifest(b"{}", &[], &["1"]);
     store.manifest_put(&repository, newer).await.unwrap();
@@ -305,6 +310,17 @@ pub(super) async fn a_deleted_tag_leaves_its_manifest(store: &dyn Storage) {
     assert!(store.tag_get(&repository, &tag("2")).await.is_ok());
     let digest = Digest::sha256(b"{}");
     assert!(store.manifest_get(&repository, &digest).await.is_ok());
+}
+
+pub(super) async fn a_tag_knows_its_origin_until_it_is_set_again(store: &dyn Storage) {
+    let repository = name("a");
+    let origin = Origin::from_header("tenant=t&project=org%2F%C3%BCber&change=1").unwrap();
+    let mut new = manifest(b"{}", &[], &["1", "2"]);
+    new.origin = Some(origin.clone());
+    store.manifest_put(&repository, new).await.unwrap();
+    store.manifest_put(&repository, manifest(b"{}", &[], &["1"])).await.unwrap();
+    assert_eq!(store.tag_get(&repository, &tag("1")).await.unwrap().origin, None);
+    assert_eq!(store.tag_get(&repository, &tag("2")).await.unwrap().origin, Some(origin));
 }
 
 pub(super) async fn lists_are_sorted_and_cut(store: &dyn Storage) {

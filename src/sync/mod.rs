@@ -9,8 +9,8 @@ mod references;
 
 use serde::Serialize;
 
-pub use self::pull::pull;
-pub use self::push::{BuildId, push};
+pub use self::pull::{Pull, pull};
+pub use self::push::{Build, BuildId, push};
 pub use self::references::copy;
 use crate::copy::Outcome;
 use crate::zuul::{self, ImageArtifact, Returned};

@@ -1,58 +1,103 @@
 use super::{BuildId, Error, Moved};
 use crate::client::Client;
-use crate::copy::{self, Item, Options, Progress};
+use crate::copy::{self, Builds, Item, Options, Progress};
 use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag};
-use crate::zuul::{ImageArtifact, Returned, path_below_registry};
+use crate::zuul::{ImageArtifact, Label, Origin, Returned, path_below_registry};
 
-/// Copies the images of `artifacts` from the intermediate registry `from` to the buildset registry
-/// `to`, under their final names. Zuul lists the farthest change first, so of two artifacts for one
-/// image and tag the later one, of the nearer change, is taken.
+/// What to pull.
+#[derive(Debug)]
+pub struct Pull<'a> {
+    /// The images, as jobs returned them to Zuul.
+    pub artifacts: &'a [ImageArtifact],
+    /// The intermediate registry.
+    pub from: &'a Registry,
+    /// The buildset registry.
+    pub to: &'a Registry,
+    /// Whom it is for: our intermediate registry refuses the images of another tenant.
+    pub tenant: Option<Label>,
+}
+
+/// Copies images from the intermediate to the buildset registry, under their final names. Zuul lists the
+/// farthest change first, so of two artifacts for one image and tag the later one, of the nearer change,
+/// is taken. What this buildset has pushed itself is left as it is.
 ///
 /// # Errors
 /// Untrusted jobs write artifacts: one that points anywhere but to `from` under the name and tag
 /// that a push of it would have used is refused, and then nothing is pulled.
 pub async fn pull(
     client: &Client,
-    artifacts: &[ImageArtifact],
-    from: &Registry,
-    to: &Registry,
+    pull: &Pull<'_>,
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Moved, Error> {
     let mut items: Vec<Item> = Vec::new();
-    for artifact in artifacts {
-        let item = checked(artifact, from, to)?;
+    for artifact in pull.artifacts {
+        let item = pull.checked(artifact)?;
         items.retain(|earlier| earlier.to != item.to);
         items.push(item);
     }
-    let outcome = copy::run(client, items, options, progress).await?;
+    let outcome = copy::run(client, items, options, progress).await.map_err(refused)?;
     Ok(Moved { outcome, zuul: Returned::default() })
 }
 
-fn checked(artifact: &ImageArtifact, from: &Registry, to: &Registry) -> Result<Item, Error> {
-    let refuse =
-        |reason: String| Error::Refused { name: artifact.name.escape_debug().to_string(), reason };
-    let metadata = &artifact.metadata;
-    let name = path_below_registry(&metadata.repository).map_err(|e| refuse(e.to_string()))?;
-    let source = source(&artifact.url, &name, &metadata.tag, from).ok_or_else(|| {
-        let expected = format!("docker://{from}/{name}:<32 hexadecimal digits>_{}", metadata.tag);
-        refuse(format!("its url `{}` is not {expected}", artifact.url.escape_debug()))
-    })?;
-    let destination = ImageReference {
-        registry: to.clone(),
-        repository: name.canonical(),
-        reference: metadata.tag.clone().into(),
-        tag: Some(metadata.tag.clone()),
-    };
-    Ok(Item {
-        name: format!("{}:{}", metadata.repository, metadata.tag),
-        from: source,
-        to: destination,
-        expect: metadata.digest.clone(),
-    })
+/// An image of another tenant is refused, not failed.
+fn refused(error: copy::Error) -> Error {
+    match error {
+        copy::Error::Client { item, source } if source.is_of_another_tenant() => {
+            Error::Refused { name: item, reason: source.to_string() }
+        }
+        error => error.into(),
+    }
 }
 
-fn source(url: &str, name: &RepositoryName, tag: &Tag, from: &Registry) -> Option<ImageReference> {
+impl Pull<'_> {
+    fn checked(&self, artifact: &ImageArtifact) -> Result<Item, Error> {
+        let refuse = |reason: String| Error::Refused {
+            name: artifact.name.escape_debug().to_string(),
+            reason,
+        };
+        let metadata = &artifact.metadata;
+        let name = path_below_registry(&metadata.repository).map_err(|e| refuse(e.to_string()))?;
+        let found = source(&artifact.url, &name, &metadata.tag, self.from);
+        let (from, build) = found.ok_or_else(|| {
+            let (from, tag) = (self.from, &metadata.tag);
+            let expected = format!("docker://{from}/{name}:<32 hexadecimal digits>_{tag}");
+            refuse(format!("its url `{}` is not {expected}", artifact.url.escape_debug()))
+        })?;
+        let to = ImageReference {
+            registry: self.to.clone(),
+            repository: name.canonical(),
+            reference: metadata.tag.clone().into(),
+            tag: Some(metadata.tag.clone()),
+        };
+        let tenant = || self.tenant.clone();
+        let origin = Origin {
+            tenant: tenant(),
+            project: artifact.project.clone(),
+            change: artifact.change.clone(),
+            build: Some(build),
+        };
+        Ok(Item {
+            name: format!("{}:{}", metadata.repository, metadata.tag),
+            from,
+            to,
+            expect: metadata.digest.clone(),
+            builds: Builds {
+                reader: tenant().map(|tenant| Origin { tenant: Some(tenant), ..Origin::default() }),
+                origin: Some(origin),
+                keep_pushed: true,
+            },
+        })
+    }
+}
+
+/// The image a url means and the build that pushed it, if it is one that a push of it would return.
+fn source(
+    url: &str,
+    name: &RepositoryName,
+    tag: &Tag,
+    from: &Registry,
+) -> Option<(ImageReference, Label)> {
     let source: ImageReference =
         url.starts_with("docker://").then(|| url.parse().ok()).flatten()?;
     let Reference::Tag(found) = &source.reference else {
@@ -63,7 +108,8 @@ fn source(url: &str, name: &RepositoryName, tag: &Tag, from: &Registry) -> Optio
         && source.repository == *name
         && BuildId::is_valid(build)
         && rest == tag.as_str();
-    fits.then_some(source)
+    let build = build.parse().ok()?;
+    fits.then_some((source, build))
 }
 
 #[cfg(test)]
@@ -82,7 +128,8 @@ mod tests {
             Digest::sha256(b""),
         );
         let from: Registry = "inter.example:5000".parse().unwrap();
-        checked(&artifact, &from, &"127.0.0.1:1".parse().unwrap())
+        let to = "127.0.0.1:1".parse().unwrap();
+        Pull { artifacts: &[], from: &from, to: &to, tenant: None }.checked(&artifact)
     }
 
     #[test]

@@ -3,13 +3,37 @@ use std::str::FromStr;
 
 use super::{Error, Moved};
 use crate::client::Client;
-use crate::copy::{self, Item, Options, Progress};
+use crate::copy::{self, Builds, Item, Options, Progress};
 use crate::oci::{self, ImageReference, Registry};
-use crate::zuul::{ImageArtifact, ImageList, Returned, path_below_registry};
+use crate::zuul::{ImageArtifact, ImageList, Label, Origin, Returned, path_below_registry};
+
+/// The build that pushes.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// zuul.build
+    pub id: BuildId,
+    /// zuul.tenant
+    pub tenant: Option<Label>,
+    /// zuul.project.name
+    pub project: Option<Label>,
+    /// zuul.change
+    pub change: Option<Label>,
+}
 
 /// `zuul.build`: 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildId(String);
+
+impl Build {
+    fn origin(&self) -> Origin {
+        Origin {
+            tenant: self.tenant.clone(),
+            project: self.project.clone(),
+            change: self.change.clone(),
+            build: self.id.0.parse().ok(),
+        }
+    }
+}
 
 impl BuildId {
     /// Whether `text` is a build's identity.
@@ -40,7 +64,8 @@ impl fmt::Display for BuildId {
 }
 
 /// Copies every tag of `images` from the buildset registry `from` to the intermediate registry `to`
-/// as `<repository>:<build>_<tag>`, and returns the artifacts that tell dependent changes.
+/// as `<repository>:<build>_<tag>`, and returns the artifacts that tell dependent changes. Our own
+/// intermediate registry keeps with each tag which build it is from.
 ///
 /// # Errors
 /// Nothing is tagged at `to` unless every image arrived whole.
@@ -49,10 +74,11 @@ pub async fn push(
     images: &ImageList,
     from: &Registry,
     to: &Registry,
-    build: &BuildId,
+    build: &Build,
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Moved, Error> {
+    let origin = build.origin();
     let mut items = Vec::new();
     for (image, tag) in images.tags() {
         items.push(Item {
@@ -66,10 +92,11 @@ pub async fn push(
             to: ImageReference {
                 registry: to.clone(),
                 repository: path_below_registry(&image.repository)?,
-                reference: oci::Reference::Tag(format!("{build}_{tag}").parse()?),
+                reference: oci::Reference::Tag(format!("{}_{tag}", build.id).parse()?),
                 tag: None,
             },
             expect: image.digests.get(tag).cloned(),
+            builds: Builds { origin: Some(origin.clone()), ..Builds::default() },
         });
     }
     let outcome = copy::run(client, items, options, progress).await?;

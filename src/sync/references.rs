@@ -1,6 +1,6 @@
 use super::{Error, Moved};
 use crate::client::Client;
-use crate::copy::{self, Item, Options, Progress};
+use crate::copy::{self, Builds, Item, Options, Progress};
 use crate::oci::ImageReference;
 use crate::zuul::Returned;
 
@@ -21,6 +21,7 @@ pub async fn copy(
         from,
         to,
         expect: None,
+        builds: Builds::default(),
     };
     let items = if all_tags {
         let tags = client.image(source).tags().await?;

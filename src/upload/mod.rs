@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::copy::{self, Item, Options, Outcome, Progress};
+use crate::copy::{self, Builds, Item, Options, Outcome, Progress};
 use crate::oci::{ImageReference, Registry, Tag};
 use crate::zuul::{
     self, ImageList, RegistryCredentials, Returned, TemporaryPrefix, UploadArtifact, ZuulImage,
@@ -103,6 +103,7 @@ impl Upload<'_> {
                 from: self.source(image, tag)?,
                 to,
                 expect: image.digests.get(tag).cloned(),
+                builds: Builds::default(),
             });
         }
         Ok(items)

@@ -3,7 +3,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Document, Error, Secrecy};
+use super::{Document, Error, Label, Secrecy};
 use crate::oci::{Digest, Platform, Tag};
 
 /// The part of a report that `zuul_return` takes as `data.zuul`.
@@ -29,6 +29,12 @@ pub struct ImageArtifact {
     pub url: String,
     /// What is behind the url.
     pub metadata: ImageMetadata,
+    /// The project it is of; Zuul says so when it hands artifacts to a job.
+    #[serde(default, skip_serializing, deserialize_with = "lenient")]
+    pub project: Option<Label>,
+    /// The change it is of, likewise.
+    #[serde(default, skip_serializing, deserialize_with = "lenient")]
+    pub change: Option<Label>,
 }
 
 /// `metadata` of an [`ImageArtifact`].
@@ -81,6 +87,16 @@ pub struct UploadMetadata {
 const IMAGE: &str = "container_image";
 const UPLOAD: &str = "container_image_upload";
 
+/// A name Zuul gives, as text or number. What is neither is for people only, and left out.
+fn lenient<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Label>, D::Error> {
+    let text = match Value::deserialize(from)? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return Ok(None),
+    };
+    Ok(text.parse().ok())
+}
+
 impl ImageArtifact {
     /// The artifact of `repository:tag` at `url`.
     #[must_use]
@@ -94,6 +110,8 @@ impl ImageArtifact {
                 tag: tag.clone(),
                 digest: Some(digest),
             },
+            project: None,
+            change: None,
         }
     }
 }

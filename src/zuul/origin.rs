@@ -33,6 +33,9 @@ impl Origin {
     /// The header's name. Its value is a form: `tenant=…&project=…&change=…&build=…`.
     pub const HEADER: &str = "zuul-origin";
 
+    /// The error code of an image that is another tenant's.
+    pub const DENIED: &str = "TENANT_DENIED";
+
     /// Whether nothing is said.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Method;
 use zuul_images::auth::{CredentialStore, Credentials};
 use zuul_images::client::Client;
-use zuul_images::copy::{self, Error, Item, Options, Outcome, Progress};
+use zuul_images::copy::{self, Builds, Error, Item, Options, Outcome, Progress};
 use zuul_images::http::{Http, Settings};
 use zuul_images::oci::{Descriptor, Digest, ImageReference, Registry};
 
@@ -33,6 +33,7 @@ fn item(from: &Faulty, image: &str, to: &Faulty, target: &str) -> Item {
         from: reference(&from.registry(), image),
         to: reference(&to.registry(), target),
         expect: None,
+        builds: Builds::default(),
     }
 }
 
@@ -433,6 +434,7 @@ mod content {
                 from: reference(from, "org/a:t"),
                 to: reference(to, target),
                 expect: Some(index.root.digest().clone()),
+                builds: Builds::default(),
             };
             let items = vec![item("org/a:t"), item("org/b:u")];
             let outcome =
@@ -493,6 +495,7 @@ mod content {
                 from: reference(&from, "org/a:t"),
                 to: reference(&to, "org/a:t"),
                 expect: Some(index.root.digest().clone()),
+                builds: Builds::default(),
             };
             let outcome = copy::run(&client, vec![item], &Options::default(), &()).await.unwrap();
             assert_eq!(outcome.totals.blobs_moved, 8);

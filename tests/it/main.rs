@@ -24,4 +24,5 @@ mod registry_root;
 mod registry_skopeo;
 mod registry_users;
 mod support;
+mod tenants;
 mod trust;

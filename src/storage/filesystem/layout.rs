@@ -13,7 +13,7 @@ use crate::storage::UploadId;
 /// repositories/NAME/_blobs/ALGORITHM/HEX size of a blob readable through the repository
 ///                  /_manifests/ALGORITHM/HEX   media type, line break, bytes
 ///                  /_referrers/DIGEST/DIGEST   descriptor of a manifest attached to the first
-///                  /_tags/TAG                  digest
+///                  /_tags/TAG                  digest; the origin (JSON) on a second line, where one was named
 /// uploads/ID                             bytes of an upload; ID.json: its state, while nobody serves
 /// temporary/                             files before their rename
 /// ```

@@ -24,11 +24,11 @@ impl Inner {
             let path = self.layout.referrer(repository, subject, &manifest.digest);
             self.files.write(&path, &[descriptor])?;
         }
+        let origin = new.origin.as_ref().and_then(|origin| serde_json::to_vec(origin).ok());
+        let mut held = vec![manifest.digest.as_str().as_bytes(), b"\n"];
+        held.extend(origin.iter().flat_map(|origin| [origin.as_slice(), b"\n"]));
         for tag in &new.tags {
-            self.files.write(
-                &self.layout.tag(repository, tag),
-                &[manifest.digest.as_str().as_bytes(), b"\n"],
-            )?;
+            self.files.write(&self.layout.tag(repository, tag), &held)?;
         }
         Ok(())
     }
@@ -140,15 +140,18 @@ impl Inner {
     ) -> Result<TagState, Error> {
         let path = self.layout.tag(repository, tag);
         let text = files::read(&path)?.ok_or_else(|| unknown(repository, tag))?;
-        let digest = String::from_utf8(text)
-            .ok()
-            .and_then(|text| text.trim_end().parse().ok())
-            .ok_or_else(|| Error::Damaged(format!("{}: not a digest", path.display())))?;
+        let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
+        let text = String::from_utf8(text).map_err(|_| damaged("not a digest"))?;
+        let mut lines = text.lines();
+        let digest = lines.next().and_then(|line| line.trim_end().parse().ok());
+        let digest = digest.ok_or_else(|| damaged("not a digest"))?;
+        let origin = lines.next().filter(|line| !line.is_empty()).map(serde_json::from_str);
+        let origin = origin.transpose().map_err(|_| damaged("not an origin"))?;
         let modified = path
             .metadata()
             .and_then(|metadata| metadata.modified())
             .map_err(|e| files::failed("look at", &path, e))?;
-        Ok(TagState { digest, modified })
+        Ok(TagState { digest, modified, origin })
     }
 
     pub(super) fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
