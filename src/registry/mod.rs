@@ -125,7 +125,7 @@ impl Registry {
 }
 
 impl Handler for Registry {
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let mut call = Call::new(request, peer);
         let route = Route::parse(&call.path);
         let label = route.as_ref().map_or("other", Route::label);

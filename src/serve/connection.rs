@@ -14,7 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::sent::{Metered, OnSent, Wire};
 use super::stall::Stall;
-use super::{Handler, Limits, Peer, Signals};
+use super::tunnel::{Dug, Line};
+use super::{Handler, Peer};
 
 /// How much encrypted data may wait for the network.
 const TLS_BUFFER: usize = 1024 * 1024;
@@ -22,9 +23,8 @@ const TLS_BUFFER: usize = 1024 * 1024;
 /// What all connections of a server have in common.
 pub(super) struct Shared<H> {
     pub(super) tls: Option<TlsAcceptor>,
-    pub(super) limits: Limits,
+    pub(super) line: Line,
     pub(super) handler: Arc<H>,
-    pub(super) signals: Signals,
 }
 
 impl<H: Handler> Shared<H> {
@@ -33,16 +33,17 @@ impl<H: Handler> Shared<H> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "small writes may wait");
         }
-        let stream = Stall::new(stream, self.limits.stall);
+        let Line { limits, signals } = &self.line;
+        let stream = Stall::new(stream, limits.stall);
         let peer = Peer { address, secure: self.tls.is_some() };
         match &self.tls {
-            None => self.speak(stream, peer).await,
+            None => self.line.speak(stream, peer, &self.handler).await,
             Some(tls) => {
                 let handshake =
                     tls.accept_with(stream, |session| session.set_buffer_limit(Some(TLS_BUFFER)));
-                let handshake = timeout(self.limits.handshake, handshake);
-                match self.signals.abort.run_until_cancelled(handshake).await {
-                    Some(Ok(Ok(stream))) => self.speak(stream, peer).await,
+                let handshake = timeout(limits.handshake, handshake);
+                match signals.abort.run_until_cancelled(handshake).await {
+                    Some(Ok(Ok(stream))) => self.line.speak(stream, peer, &self.handler).await,
                     Some(Ok(Err(error))) => {
                         tracing::debug!(%address, %error, "the TLS handshake failed");
                     }
@@ -52,41 +53,56 @@ impl<H: Handler> Shared<H> {
             }
         }
     }
+}
 
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: Peer) {
-        let wire = Wire::default();
-        let service = service_fn(|request| async {
-            let mut response = self.handler.answer(request, peer).await;
-            if let Some(on_sent) = response.extensions_mut().remove::<OnSent>() {
-                let announced = response.headers().get(CONTENT_LENGTH);
-                let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-                response = response.map(|body| wire.follow(on_sent, announced, body));
-            }
-            Ok::<_, Infallible>(response)
-        });
-        let stream = Metered::new(stream, wire.clone());
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head)
-            .max_buf_size(self.limits.head_bytes.max(8192))
-            .max_headers(self.limits.header_count)
-            .half_close(false)
-            .serve_connection(TokioIo::new(stream), service);
+/// Answers the requests that come on a stream; after CONNECT, runs the tunnel.
+pub(super) async fn speak<S, H>(stream: S, peer: Peer, handler: &Arc<H>, line: &Line)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let Line { limits, signals } = line;
+    let (wire, dug) = (Wire::default(), Dug::default());
+    let service = service_fn(|mut request| async {
+        let upgrade = Dug::prepare(&mut request);
+        let mut response = handler.answer(request, peer).await;
+        dug.keep(upgrade, &mut response);
+        if let Some(on_sent) = response.extensions_mut().remove::<OnSent>() {
+            let announced = response.headers().get(CONTENT_LENGTH);
+            let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+            response = response.map(|body| wire.follow(on_sent, announced, body));
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let stream = Metered::new(stream, wire.clone());
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(limits.head_bytes.max(8192))
+        .max_headers(limits.header_count)
+        .half_close(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let ended = {
         let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.signals.stop.cancelled() => {
+        tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = signals.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
-                    ended = connection => ended,
-                    () = self.signals.abort.cancelled() => Ok(()),
+                    ended = connection => Some(ended),
+                    () = signals.abort.cancelled() => None,
                 }
             }
-        };
-        wire.close();
-        if let Err(error) = ended {
+        }
+    };
+    wire.close();
+    match ended {
+        Some(Ok(())) => dug.run(line).await,
+        Some(Err(error)) => {
             tracing::debug!(address = %peer.address, %error, "the connection broke off");
         }
+        None => {}
     }
 }
 

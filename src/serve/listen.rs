@@ -63,7 +63,7 @@ pub(super) async fn accept<H: Handler>(
     slots: Arc<Semaphore>,
     tracker: TaskTracker,
 ) {
-    let stop = shared.signals.stop.clone();
+    let stop = shared.line.signals.stop.clone();
     let next = async || {
         let slot = Arc::clone(&slots).acquire_owned().await;
         (slot, listener.accept().await)

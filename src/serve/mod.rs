@@ -2,7 +2,8 @@
 //!
 //! What a request means is the [`Handler`]'s; here is only how it arrives and how its answer leaves.
 //! Nothing a client does, or fails to do, keeps a connection for ever: handshakes, headers and
-//! stalled writes have their time; a handler sees to the bodies it reads. RFC 9112.
+//! stalled writes have their time; a handler sees to the bodies it reads, and to what goes through a
+//! [`Tunnel`] it lets begin. RFC 9112.
 
 mod connection;
 mod listen;
@@ -10,6 +11,7 @@ mod sent;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::future::Future;
 use std::io;
@@ -29,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::listen::{bind, bind_any, raise_file_limit};
 pub use self::sent::{OnSent, Sent};
+pub use self::tunnel::{Line, Tunnel};
 
 /// The body of an answer. An error resets the connection: the client sees that it is not whole.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -37,7 +40,7 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request; what goes wrong is an answer too.
     fn answer(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + Send;
@@ -121,9 +124,8 @@ impl<H: Handler> Server<H> {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let shared = Arc::new(connection::Shared {
             tls: self.tls.map(Into::into),
-            limits: self.limits,
+            line: Line { limits: self.limits, signals: signals.clone() },
             handler: self.handler,
-            signals: signals.clone(),
         });
         for listener in self.listeners {
             acceptors.spawn(listen::accept(

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,14 +12,24 @@ use super::*;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const LONG: Duration = Duration::from_secs(20);
 
-/// Waits for the body, then says `ok`.
+/// Waits for the body, then says `ok`; answers with a tunnel, in which the same is spoken again, also
+/// where none was asked for.
 struct Echo;
 
 impl Handler for Echo {
-    async fn answer(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let is_connect = request.method() == http::Method::CONNECT;
         let _ = request.into_body().collect().await;
-        Response::new(Full::from("ok").map_err(|never| match never {}).boxed_unsync())
+        let text = if is_connect { "" } else { "ok" };
+        let body = Full::from(text).map_err(|never| match never {}).boxed_unsync();
+        let mut response = Response::new(body);
+        response.extensions_mut().insert(again(Arc::clone(self), peer));
+        response
     }
+}
+
+fn again(inside: Arc<Echo>, peer: Peer) -> Tunnel {
+    Tunnel::new(move |stream, line| async move { line.speak(stream, peer, &inside).await })
 }
 
 struct Running {
@@ -89,4 +99,57 @@ async fn a_request_that_does_not_end_in_time_is_cut() {
     assert_eq!(timeout(LONG, running.ended).await.unwrap().unwrap(), Drained::Cut(1));
     assert!(is_closed(&mut endless).await);
     assert!(is_closed(&mut idle).await);
+}
+
+const CONNECT: &[u8] = b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Reads until what was read ends with `end`.
+async fn read_to(stream: &mut TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        let next = timeout(LONG, stream.read_u8()).await.unwrap();
+        read.push(next.unwrap_or_else(|error| panic!("{error}: {}", read.escape_ascii())));
+    }
+    String::from_utf8(read).unwrap()
+}
+
+#[tokio::test]
+async fn a_tunnel_keeps_its_place_and_is_told_to_stop() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let running = start(limits, LONG).await;
+    let mut tunnel = TcpStream::connect(running.address).await.unwrap();
+    tunnel.write_all(CONNECT).await.unwrap();
+    assert!(read_to(&mut tunnel, "\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+    // The bytes of the request may come before its answer was seen, and in pieces.
+    tunnel.write_all(&REQUEST[..9]).await.unwrap();
+    tunnel.write_all(&REQUEST[9..]).await.unwrap();
+    assert!(read_to(&mut tunnel, "ok").await.starts_with("HTTP/1.1 200"));
+    let mut second = TcpStream::connect(running.address).await.unwrap();
+    assert!(timeout(Duration::from_millis(200), ask(&mut second)).await.is_err());
+    drop(second);
+    running.stop.send(()).unwrap();
+    assert!(is_closed(&mut tunnel).await);
+    assert_eq!(timeout(LONG, running.ended).await.unwrap().unwrap(), Drained::Completely);
+}
+
+#[tokio::test]
+async fn what_follows_connect_at_once_is_in_the_tunnel() {
+    let running = start(Limits::default(), LONG).await;
+    let mut tunnel = TcpStream::connect(running.address).await.unwrap();
+    tunnel.write_all(&[CONNECT, CONNECT, REQUEST].concat()).await.unwrap();
+    for end in ["\r\n\r\n", "\r\n\r\n", "ok"] {
+        assert!(read_to(&mut tunnel, end).await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_connect_begins_a_tunnel() {
+    let running = start(Limits::default(), LONG).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n";
+    stream.write_all(upgrade).await.unwrap();
+    assert!(read_to(&mut stream, "ok").await.starts_with("HTTP/1.1 200"));
+    running.stop.send(()).unwrap();
+    assert!(is_closed(&mut stream).await);
+    assert_eq!(timeout(LONG, running.ended).await.unwrap().unwrap(), Drained::Completely);
 }
