@@ -22,6 +22,13 @@ conformance: ## The distribution-spec's own suites, every switch on (SUITE=DIR: 
 dist: ## Static programs and SHA256SUMS in dist/, as zuul_images_source wants them
 	@tests/tools/dist
 
+# One scenario quickly: make bench ONLY=blob-get ROUNDS=1; another program: make bench REGISTRY=dist/…
+.PHONY: bench
+bench: ## The registry beside its peers; ONLY=NAME,… ROUNDS=N; UPDATE=1 rewrites docs/benchmarks.md
+	@benches/install
+	@cargo bench --locked --profile dist --bench registry -- $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(UPDATE),--update)
+
 .PHONY: fmt
 fmt: ## Format the Rust code
 	@cargo fmt

@@ -1,0 +1,40 @@
+//! What the figures were measured on.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+pub fn describe() -> Value {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        text.lines()
+            .find_map(|line| {
+                line.strip_prefix(name)?.split_once(':').map(|(_, value)| value.trim().to_owned())
+            })
+            .unwrap_or_default()
+    };
+    let memory = field(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal");
+    let memory: f64 = memory.trim_end_matches("kB").trim().parse().unwrap_or_default();
+    json!({
+        "processor": field(&processors, "model name"),
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "sha_ni": processors.contains(" sha_ni"),
+        "memory_gib": (memory / 1024.0 / 1024.0).round(),
+        "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+        "date": said("date", &["-u", "+%F %R UTC"]),
+        "commit": said("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
+        "load_before": load(),
+    })
+}
+
+/// The load average of the last minute.
+pub fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
