@@ -136,7 +136,7 @@ fn a_damaged_blob_is_an_error_and_never_wrong_bytes() {
     let registry = Registry::start();
     let digest = registry.push_blob("a", b"content");
     let hex = digest.hex();
-    let file = format!("storage/blobs/sha256/{}/{hex}", &hex[..2]);
+    let file = format!("storage/content/sha256/{}/{hex}/+data", &hex[..2]);
     std::fs::write(registry.folder.path().join(file), b"conten").unwrap();
     let answer = registry.anonymous("GET", &format!("/v2/a/blobs/{digest}"));
     assert_eq!((answer.status, answer.code().as_str()), (500, "UNKNOWN"));

@@ -1,18 +1,51 @@
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 
 use super::Inner;
-use super::files::{self, failed, is_absent};
+use super::files::{self, Unsynced, failed, is_absent};
+use super::layout::{self, DATA};
 use super::reader::Reader;
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::{Blob, Error, Part};
 
+/// A lease is renewed for somebody who only asks when it is older than this.
+pub(super) const LEASE_STEP: Duration = Duration::from_secs(60);
+
+/// A repository's link to content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Size of the content in bytes.
+    pub(super) size: u64,
+    /// When it was last pushed, mounted, asked for or named by a manifest.
+    pub(super) renewed: SystemTime,
+}
+
 impl Inner {
+    /// The size of a blob. Who asks may be about to push a manifest that needs it, so the lease is
+    /// renewed.
     pub(super) fn blob_size(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<u64, Error> {
-        let (_, size) = self.open_content(repository, digest)?;
+        let link = self.demand_link(repository, digest)?;
+        if link.renewed.elapsed().unwrap_or_default() > LEASE_STEP {
+            let _shared = self.changes.shared()?;
+            return self.lease(repository, digest);
+        }
+        let (_, size) = self.open_content(digest, link)?;
+        Ok(size)
+    }
+
+    /// The size of a blob, whose lease is renewed. Held shared, so that it is not being removed.
+    pub(super) fn lease(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
+        let link = self.demand_link(repository, digest)?;
+        let (_, size) = self.open_content(digest, link)?;
+        renew(&self.layout.link(repository, digest))?;
         Ok(size)
     }
 
@@ -22,56 +55,96 @@ impl Inner {
         digest: &Digest,
         part: Part,
     ) -> Result<Blob, Error> {
-        let (file, size) = self.open_content(repository, digest)?;
+        let link = self.demand_link(repository, digest)?;
+        let (file, size) = self.open_content(digest, link)?;
         let range = part.resolve(size)?;
         let bytes = Reader::open(file, range.clone())
-            .map_err(|e| failed("read", &self.layout.content(digest), e))?;
+            .map_err(|e| failed("read", &self.layout.data(digest), e))?;
         Ok(Blob { size, range, bytes })
     }
 
     /// The content behind a link. Content of another size than was linked is damage.
-    fn open_content(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<(File, u64), Error> {
-        let linked = self.linked_size(repository, digest)?.ok_or_else(|| Error::BlobUnknown {
-            repository: repository.clone(),
-            digest: digest.clone(),
-        })?;
-        let path = self.layout.content(digest);
+    fn open_content(&self, digest: &Digest, link: Link) -> Result<(File, u64), Error> {
+        let path = self.layout.data(digest);
         let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
         let file = match File::open(&path) {
             Err(error) if is_absent(&error) => return Err(damaged("linked but not there")),
             result => result.map_err(|e| failed("open", &path, e))?,
         };
         let size = file.metadata().map_err(|e| failed("look at", &path, e))?.len();
-        if size != linked {
-            return Err(damaged(&format!("has {size} bytes, was stored with {linked}")));
+        if size != link.size {
+            return Err(damaged(&format!("has {size} bytes, was stored with {}", link.size)));
         }
         Ok((file, size))
     }
 
-    pub(super) fn linked_size(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<u64>, Error> {
-        let path = self.layout.blob(repository, digest);
-        let Some(text) = files::read(&path)? else {
-            return Ok(None);
-        };
-        let size = String::from_utf8(text).ok().and_then(|text| text.trim_end().parse().ok());
-        size.map(Some).ok_or_else(|| Error::Damaged(format!("{}: not a size", path.display())))
+    fn demand_link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Link, Error> {
+        read_link(&self.layout.link(repository, digest))?.ok_or_else(|| unknown(repository, digest))
     }
 
-    pub(super) fn link(
+    /// Keeps a finished and synced file as a blob of a repository.
+    pub(super) fn keep(
         &self,
+        bytes: &Path,
         repository: &RepositoryName,
         digest: &Digest,
         size: u64,
     ) -> Result<(), Error> {
-        self.files.write(&self.layout.blob(repository, digest), &[format!("{size}\n").as_bytes()])
+        let _shared = self.changes.shared()?;
+        let folder = self.layout.content(digest);
+        let mut unsynced = Unsynced::default();
+        if !folder.is_dir() && self.keep_new(bytes, repository, digest, size, &mut unsynced)? {
+            return self.files.settle(unsynced);
+        }
+        // This puts whole bytes in the place of maybe damaged ones; who reads the old file goes on
+        // reading it.
+        self.files.rename(bytes, &folder.join(DATA), &mut unsynced)?;
+        self.link(repository, digest, size, &mut unsynced)?;
+        self.files.settle(unsynced)
+    }
+
+    /// Content and its first link appear at once. Says whether they did: somebody else may have been
+    /// first.
+    fn keep_new(
+        &self,
+        bytes: &Path,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size: u64,
+        unsynced: &mut Unsynced,
+    ) -> Result<bool, Error> {
+        let draft = self.files.draft_folder()?;
+        let data = draft.path().join(DATA);
+        self.files.rename(bytes, &data, &mut Unsynced::default())?;
+        let link = self.files.draft_link(&size.to_string())?;
+        let name = layout::flat_name(repository);
+        self.files.place(link, &draft.path().join(name), &mut Unsynced::default())?;
+        self.files.sync_names(draft.path())?;
+        let folder = self.layout.content(digest);
+        match self.files.try_place(draft, &folder, unsynced) {
+            Ok(()) => Ok(true),
+            Err((draft, error)) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                self.files.rename(&data, bytes, &mut Unsynced::default())?;
+                drop(draft);
+                Ok(false)
+            }
+            Err((_, error)) => Err(failed("rename to", &folder, error)),
+        }
+    }
+
+    fn link(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size: u64,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), Error> {
+        let draft = self.files.draft_link(&size.to_string())?;
+        self.files.place(draft, &self.layout.link(repository, digest), unsynced)?;
+        // Somebody else may have made the folder just now.
+        let folder = self.layout.content(digest);
+        self.files.note(folder.parent().unwrap_or(&folder), unsynced);
+        Ok(())
     }
 
     pub(super) fn blob_link(
@@ -80,14 +153,17 @@ impl Inner {
         to: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let _shared = self.changing();
-        let (_, size) = self.open_content(from, digest)?;
-        self.link(to, digest, size)
+        let _shared = self.changes.shared()?;
+        let size = self.lease(from, digest)?;
+        let mut unsynced = Unsynced::default();
+        self.link(to, digest, size, &mut unsynced)?;
+        self.files.settle(unsynced)
     }
 
     pub(super) fn blob_repositories(&self, digest: &Digest) -> Result<Vec<RepositoryName>, Error> {
-        let mut found = self.all_repositories()?;
-        found.retain(|repository| self.layout.blob(repository, digest).is_file());
+        let names = files::names(&self.layout.content(digest))?.unwrap_or_default();
+        let mut found: Vec<_> = names.iter().filter_map(|name| layout::repository(name)).collect();
+        found.sort_unstable();
         Ok(found)
     }
 
@@ -96,10 +172,44 @@ impl Inner {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let _alone = self.removing();
-        if self.files.remove(&self.layout.blob(repository, digest))? {
+        let _alone = self.changes.alone()?;
+        if self.files.remove(&self.layout.link(repository, digest))? {
             return Ok(());
         }
-        Err(Error::BlobUnknown { repository: repository.clone(), digest: digest.clone() })
+        Err(unknown(repository, digest))
     }
+}
+
+/// A link that may be absent.
+pub(super) fn read_link(path: &Path) -> Result<Option<Link>, Error> {
+    let absent = |error: &io::Error| is_absent(error);
+    let text = match fs::read_link(path) {
+        Ok(text) => text,
+        Err(error) if absent(&error) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(no_link(path)),
+        Err(error) => return Err(failed("read", path, error)),
+    };
+    let size = text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| no_link(path))?;
+    let renewed = match path.symlink_metadata().and_then(|link| link.modified()) {
+        Ok(renewed) => renewed,
+        Err(error) if absent(&error) => return Ok(None),
+        Err(error) => return Err(failed("look at", path, error)),
+    };
+    Ok(Some(Link { size, renewed }))
+}
+
+fn no_link(path: &Path) -> Error {
+    Error::Damaged(format!("{}: not a link with a size", path.display()))
+}
+
+/// Sets the time of a link to now.
+pub(super) fn renew(path: &Path) -> Result<(), Error> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| failed("renew the lease of", path, error.into()))
+}
+
+fn unknown(repository: &RepositoryName, digest: &Digest) -> Error {
+    Error::BlobUnknown { repository: repository.clone(), digest: digest.clone() }
 }

@@ -125,7 +125,16 @@ impl Storage for Filesystem {
         let offset = writer.offset();
         match start {
             Some(start) if start != offset => Err(Error::UploadOffset { offset, start }),
-            _ => Ok(self.fill(writer, bytes).await?.offset()),
+            _ => match self.fill(writer, bytes).await {
+                Ok(writer) => Ok(writer.offset()),
+                // What came before a break stays; a disk that refuses needs its space back.
+                Err(error @ Error::BrokenOff(_)) => Err(error),
+                Err(error) => {
+                    let id = id.clone();
+                    let given_up = self.blocking(move |inner| inner.give_up(&id)).await;
+                    given_up.and(Err(error))
+                }
+            },
         }
     }
 

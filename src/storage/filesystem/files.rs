@@ -1,63 +1,239 @@
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::disk::Disk;
 use crate::storage::{Durability, Error};
 
+/// How many folders are remembered to be on the disk for good.
+const REMEMBERED: usize = 10_000;
+
 /// Changes files such that at every moment each is either as before or as after.
-#[derive(Debug)]
+///
+/// What is to last is a draft first, a file or folder in the temporary folder. It is synced, placed by
+/// a rename, and then the folder of its name is synced. Work that may sync at once is given at once, so
+/// that one commit of the disk's journal serves it all.
 pub(super) struct Files {
+    root: PathBuf,
     temporary: PathBuf,
     durability: Durability,
+    disk: Arc<dyn Disk>,
+    /// First part of the names of drafts: another process must not take the same.
+    prefix: String,
     next: AtomicU64,
+    lasting: Mutex<HashSet<PathBuf>>,
 }
 
+/// A file or folder that has no name yet. Without one at its end it is removed.
+pub(super) struct Draft {
+    path: PathBuf,
+    file: Option<File>,
+    disk: Arc<dyn Disk>,
+}
+
+/// Folders with names that may not last yet.
+#[derive(Default)]
+pub(super) struct Unsynced(BTreeSet<PathBuf>);
+
 impl Files {
-    pub(super) fn new(temporary: PathBuf, durability: Durability) -> Self {
-        Self { temporary, durability, next: AtomicU64::new(0) }
+    pub(super) fn new(
+        root: &Path,
+        temporary: PathBuf,
+        durability: Durability,
+        disk: Arc<dyn Disk>,
+        prefix: String,
+    ) -> Self {
+        let root = root.to_owned();
+        let (next, lasting) = (AtomicU64::new(0), Mutex::default());
+        Self { root, temporary, durability, disk, prefix, next, lasting }
     }
 
     /// Writes a whole file.
     pub(super) fn write(&self, path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.temporary.join(number.to_string());
-        let result = self.write_through(&temporary, path, parts);
-        if result.is_err() {
-            // The temporary folder is emptied at the next start too.
-            let _ = fs::remove_file(&temporary);
-        }
-        result
+        let draft = self.draft(parts)?;
+        self.sync_drafts(&[&draft])?;
+        let mut unsynced = Unsynced::default();
+        self.place(draft, path, &mut unsynced)?;
+        self.settle(unsynced)
     }
 
-    fn write_through(&self, temporary: &Path, path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
-        let mut file = create_private(temporary).map_err(|e| failed("create", temporary, e))?;
+    /// A file of these bytes, not synced.
+    pub(super) fn draft(&self, parts: &[&[u8]]) -> Result<Draft, Error> {
+        let path = self.draft_path();
+        let file = self.disk.create(&path).map_err(|e| failed("create", &path, e))?;
+        let disk = Arc::clone(&self.disk);
+        let draft = Draft { path, file: Some(file), disk };
+        let mut offset = 0;
         for part in parts {
-            file.write_all(part).map_err(|e| failed("write", temporary, e))?;
+            self.write_at(&draft, offset, part)?;
+            offset += part.len() as u64;
         }
-        self.sync_data(&file, temporary)?;
-        self.rename(temporary, path)
+        Ok(draft)
+    }
+
+    fn write_at(&self, draft: &Draft, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let Some(file) = &draft.file else { return Ok(()) };
+        self.disk
+            .write(file, &draft.path, offset, bytes)
+            .map_err(|e| failed("write", &draft.path, e))
+    }
+
+    /// A symbolic link with this text.
+    pub(super) fn draft_link(&self, text: &str) -> Result<Draft, Error> {
+        let path = self.draft_path();
+        self.disk.link(text, &path).map_err(|e| failed("create", &path, e))?;
+        Ok(Draft { path, file: None, disk: Arc::clone(&self.disk) })
+    }
+
+    /// An empty folder.
+    pub(super) fn draft_folder(&self) -> Result<Draft, Error> {
+        let path = self.draft_path();
+        self.disk.make_folder(&path).map_err(|e| failed("create", &path, e))?;
+        Ok(Draft { path, file: None, disk: Arc::clone(&self.disk) })
+    }
+
+    fn draft_path(&self) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.temporary.join(format!("{}{number}", self.prefix))
+    }
+
+    /// Before a rename: the bytes. Each on a thread of its own, so that the disk takes them together.
+    pub(super) fn sync_drafts(&self, drafts: &[&Draft]) -> Result<(), Error> {
+        let files = |draft: &&Draft| Some((draft.file.as_ref()?.try_clone(), draft.path.clone()));
+        let Some((first, others)) = drafts.split_first().filter(|_| self.commits()) else {
+            return Ok(());
+        };
+        let sync = |draft: &&Draft| match files(draft) {
+            None => Ok(()),
+            Some((file, path)) => file
+                .and_then(|file| self.disk.sync_file(&file, &path))
+                .map_err(|e| failed("sync", &path, e)),
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> =
+                others.iter().map(|draft| scope.spawn(move || sync(draft))).collect();
+            let result = sync(first);
+            others.into_iter().fold(result, |result, other| {
+                let died = || Err(Error::Damaged("a thread died while it synced".to_owned()));
+                result.and(other.join().unwrap_or_else(|_| died()))
+            })
+        })
+    }
+
+    /// Before the rename of a folder: the names in it.
+    pub(super) fn sync_names(&self, folder: &Path) -> Result<(), Error> {
+        if !self.commits() {
+            return Ok(());
+        }
+        self.disk.sync_folder(folder).map_err(|e| failed("sync", folder, e))
+    }
+
+    /// Gives a draft its name, making the folder where needed.
+    pub(super) fn place(
+        &self,
+        mut draft: Draft,
+        to: &Path,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), Error> {
+        self.rename(&draft.path, to, unsynced)?;
+        draft.path = PathBuf::new();
+        Ok(())
+    }
+
+    /// As `place`; gives the draft back with the system's own error.
+    pub(super) fn try_place(
+        &self,
+        mut draft: Draft,
+        to: &Path,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), (Draft, io::Error)> {
+        match self.try_rename(&draft.path, to, unsynced) {
+            Ok(()) => {
+                draft.path = PathBuf::new();
+                Ok(())
+            }
+            Err(error) => Err((draft, error)),
+        }
     }
 
     /// Moves a finished file to its place, making the folder where needed.
-    pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+    pub(super) fn rename(
+        &self,
+        from: &Path,
+        to: &Path,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), Error> {
+        self.try_rename(from, to, unsynced).map_err(|e| failed("rename to", to, e))
+    }
+
+    /// As `rename`, with the system's own error.
+    fn try_rename(&self, from: &Path, to: &Path, unsynced: &mut Unsynced) -> io::Result<()> {
         let folder = to.parent().unwrap_or(to);
-        match fs::rename(from, to) {
+        match self.disk.rename(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_folder(folder)?;
-                fs::rename(from, to).map_err(|e| failed("rename to", to, e))?;
+                self.try_make_folder(folder, unsynced)?;
+                self.disk.rename(from, to)?;
             }
-            result => result.map_err(|e| failed("rename to", to, e))?,
+            result => result?,
         }
-        self.sync_folder(folder)
+        self.note(folder, unsynced);
+        Ok(())
+    }
+
+    /// A name in this folder is new. So may be the folder's own and those above it: another thread may
+    /// have made them just now, and its sync may come later than our answer.
+    pub(super) fn note(&self, folder: &Path, unsynced: &mut Unsynced) {
+        if !self.commits() {
+            return;
+        }
+        unsynced.0.insert(folder.to_owned());
+        let lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut below = folder;
+        while below != self.root && !lasting.contains(below) {
+            let Some(above) = below.parent() else { break };
+            unsynced.0.insert(above.to_owned());
+            below = above;
+        }
+    }
+
+    /// After renames and removals: the names.
+    pub(super) fn settle(&self, unsynced: Unsynced) -> Result<(), Error> {
+        for folder in &unsynced.0 {
+            self.disk.sync_folder(folder).map_err(|e| failed("sync", folder, e))?;
+        }
+        let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        if lasting.len() > REMEMBERED {
+            lasting.clear();
+        }
+        // Whose folder above was synced along.
+        let synced =
+            |folder: &&PathBuf| folder.parent().is_some_and(|above| unsynced.0.contains(above));
+        lasting.extend(unsynced.0.iter().filter(synced).cloned());
+        Ok(())
     }
 
     /// Removes a file; says whether there was one.
     pub(super) fn remove(&self, path: &Path) -> Result<bool, Error> {
-        match fs::remove_file(path) {
+        let mut unsynced = Unsynced::default();
+        let removed = self.remove_unsynced(path, &mut unsynced)?;
+        self.settle(unsynced)?;
+        Ok(removed)
+    }
+
+    /// As `remove`, for several at once.
+    pub(super) fn remove_unsynced(
+        &self,
+        path: &Path,
+        unsynced: &mut Unsynced,
+    ) -> Result<bool, Error> {
+        match self.disk.remove(path) {
             Ok(()) => {
-                self.sync_folder(path.parent().unwrap_or(path))?;
+                if self.commits() {
+                    unsynced.0.insert(path.parent().unwrap_or(path).to_owned());
+                }
                 Ok(true)
             }
             Err(error) if is_absent(&error) => Ok(false),
@@ -65,44 +241,109 @@ impl Files {
         }
     }
 
+    /// Removes a folder with all in it, of which nothing is to last.
+    pub(super) fn remove_all(&self, folder: &Path) -> Result<(), Error> {
+        remove_all(&*self.disk, folder).map_err(|e| failed("remove", folder, e))
+    }
+
     /// Makes a folder and those above it.
     pub(super) fn make_folder(&self, folder: &Path) -> Result<(), Error> {
+        let mut unsynced = Unsynced::default();
+        self.try_make_folder(folder, &mut unsynced).map_err(|e| failed("create", folder, e))?;
+        self.settle(unsynced)
+    }
+
+    fn try_make_folder(&self, folder: &Path, unsynced: &mut Unsynced) -> io::Result<()> {
         if folder.is_dir() {
             return Ok(());
         }
         let above = folder.parent().unwrap_or(folder);
-        self.make_folder(above)?;
-        match DirBuilder::new().mode(0o700).create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(failed("create", folder, error))
+        self.try_make_folder(above, unsynced)?;
+        // It may have been there before, and was removed.
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
+        match self.disk.make_folder(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => {
+                if self.commits() {
+                    unsynced.0.insert(above.to_owned());
+                }
+                Ok(())
             }
-            // Also when another thread made it: its sync may come later than our answer.
-            _ => self.sync_folder(above),
         }
     }
 
-    /// Before a rename: the bytes.
+    /// Opens the file of an upload, making it where it is absent.
+    pub(super) fn open(&self, path: &Path) -> Result<File, Error> {
+        self.disk.open(path).map_err(|e| failed("open", path, e))
+    }
+
+    /// Writes into an open file.
+    pub(super) fn append(
+        &self,
+        file: &File,
+        path: &Path,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        self.disk.write(file, path, offset, bytes).map_err(|e| failed("write", path, e))
+    }
+
+    /// Cuts an open file.
+    pub(super) fn cut(&self, file: &File, path: &Path, length: u64) -> Result<(), Error> {
+        self.disk.cut(file, path, length).map_err(|e| failed("cut", path, e))
+    }
+
+    /// Before a rename: the bytes of a file.
     pub(super) fn sync_data(&self, file: &File, path: &Path) -> Result<(), Error> {
-        match self.durability {
-            Durability::Process => Ok(()),
-            Durability::Commit => file.sync_data().map_err(|e| failed("sync", path, e)),
+        if !self.commits() {
+            return Ok(());
         }
+        self.disk.sync_file(file, path).map_err(|e| failed("sync", path, e))
     }
 
-    /// After a rename: the name.
-    fn sync_folder(&self, folder: &Path) -> Result<(), Error> {
-        match self.durability {
-            Durability::Process => Ok(()),
-            Durability::Commit => File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|e| failed("sync", folder, e)),
+    fn commits(&self) -> bool {
+        self.durability == Durability::Commit
+    }
+}
+
+impl Draft {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        // The temporary folder is emptied at the next start too.
+        if self.disk.remove(&self.path).is_err() {
+            let _ = remove_all(&*self.disk, &self.path);
         }
     }
 }
 
-/// Makes or empties a file that only its owner reads.
-pub(super) fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).read(true).create(true).truncate(true).mode(0o600).open(path)
+fn remove_all(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let removed = match entry.file_type()?.is_dir() {
+            true => remove_all(disk, &entry.path()),
+            false => disk.remove(&entry.path()),
+        };
+        match removed {
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    match disk.remove_folder(folder) {
+        Err(error) if !is_absent(&error) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a whole file that may be absent.
@@ -114,7 +355,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// The names in a folder; `None` if it is absent.
+/// The names in a folder, sorted; `None` if it is absent.
 pub(super) fn names(folder: &Path) -> Result<Option<Vec<String>>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -3,24 +3,32 @@ use std::path::{Path, PathBuf};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::UploadId;
 
-/// Where things are below the root. Folders of our own in a repository start with `_`, which no part
-/// of a repository name does.
+/// Where things are below the root. A repository is one name there: `a/b` is `a+b`, since no part of a
+/// name holds a `+`. The order of the names is that of the repositories but for the slash.
 ///
 /// ```text
-/// format                                 number of the layout
-/// lock                                   held by the process that serves
-/// blobs/ALGORITHM/HE/HEX                 content
-/// repositories/NAME/_blobs/ALGORITHM/HEX size of a blob readable through the repository
-///                  /_manifests/ALGORITHM/HEX   media type, line break, bytes
-///                  /_referrers/DIGEST/DIGEST   descriptor of a manifest attached to the first
-///                  /_tags/TAG                  digest; the origin (JSON) on a second line, where one was named
-/// uploads/ID                             bytes of an upload; ID.json: its state, while nobody serves
-/// temporary/                             files before their rename
+/// format                             number of the layout
+/// lock                               locked by the process that serves
+/// visitors                           locked shared by others, alone to change the layout
+/// turn, gate                         locked for a change
+/// prune                              locked by the process that prunes
+/// content/ALGORITHM/HE/HEX/+data     content
+///                         /NAME      link of a repository through which it is readable: symbolic,
+///                                    its text is the size; its time is the blob's lease there
+/// images/NAME/manifests/ALGORITHM/HEX   media type, line break, bytes; its time is that of the last
+///                                       push or pull
+///            /referrers/DIGEST/DIGEST   descriptor of a manifest attached to the first
+///            /tags/TAG                  digest; its origin (JSON) on a second line, if one was named
+/// uploads/ID                         bytes of an upload; ID.json: its state, while nobody serves
+/// temporary/                         what has no name yet, or none any more
 /// ```
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     root: PathBuf,
 }
+
+/// The content in its folder.
+pub(super) const DATA: &str = "+data";
 
 impl Layout {
     pub(super) fn new(root: &Path) -> Self {
@@ -39,6 +47,18 @@ impl Layout {
         self.root.join("lock")
     }
 
+    pub(super) fn visitors(&self) -> PathBuf {
+        self.root.join("visitors")
+    }
+
+    pub(super) fn turn(&self) -> PathBuf {
+        self.root.join("turn")
+    }
+
+    pub(super) fn gate(&self) -> PathBuf {
+        self.root.join("gate")
+    }
+
     pub(super) fn temporary(&self) -> PathBuf {
         self.root.join("temporary")
     }
@@ -55,35 +75,53 @@ impl Layout {
         self.uploads().join(format!("{id}.json"))
     }
 
+    pub(super) fn contents(&self) -> PathBuf {
+        self.root.join("content")
+    }
+
+    /// The folder of content and links.
     pub(super) fn content(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
-        let mut path = self.root.join("blobs");
+        let mut path = self.contents();
         path.push(digest.algorithm().as_str());
         path.push(hex.get(..2).unwrap_or_default());
         path.push(hex);
         path
     }
 
-    pub(super) fn repositories(&self) -> PathBuf {
-        self.root.join("repositories")
+    pub(super) fn data(&self, digest: &Digest) -> PathBuf {
+        self.content(digest).join(DATA)
     }
 
-    pub(super) fn blob(&self, repository: &RepositoryName, digest: &Digest) -> PathBuf {
-        by_digest(self.part(repository, "_blobs"), digest)
+    pub(super) fn link(&self, repository: &RepositoryName, digest: &Digest) -> PathBuf {
+        self.content(digest).join(flat_name(repository))
+    }
+
+    pub(super) fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    pub(super) fn image(&self, repository: &RepositoryName) -> PathBuf {
+        self.images().join(flat_name(repository))
     }
 
     pub(super) fn manifests(&self, repository: &RepositoryName) -> PathBuf {
-        self.part(repository, "_manifests")
+        self.image(repository).join("manifests")
     }
 
     pub(super) fn manifest(&self, repository: &RepositoryName, digest: &Digest) -> PathBuf {
-        by_digest(self.manifests(repository), digest)
+        let mut path = self.manifests(repository);
+        path.push(digest.algorithm().as_str());
+        path.push(digest.hex());
+        path
+    }
+
+    pub(super) fn all_referrers(&self, repository: &RepositoryName) -> PathBuf {
+        self.image(repository).join("referrers")
     }
 
     pub(super) fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> PathBuf {
-        let mut path = self.part(repository, "_referrers");
-        path.push(flat(subject));
-        path
+        self.all_referrers(repository).join(flat(subject))
     }
 
     pub(super) fn referrer(
@@ -98,7 +136,7 @@ impl Layout {
     }
 
     pub(super) fn tags(&self, repository: &RepositoryName) -> PathBuf {
-        self.part(repository, "_tags")
+        self.image(repository).join("tags")
     }
 
     pub(super) fn tag(&self, repository: &RepositoryName, tag: &Tag) -> PathBuf {
@@ -106,21 +144,23 @@ impl Layout {
         path.push(tag.as_str());
         path
     }
-
-    fn part(&self, repository: &RepositoryName, part: &str) -> PathBuf {
-        let mut path = self.repositories();
-        path.push(repository.as_str());
-        path.push(part);
-        path
-    }
 }
 
-fn by_digest(mut folder: PathBuf, digest: &Digest) -> PathBuf {
-    folder.push(digest.algorithm().as_str());
-    folder.push(digest.hex());
-    folder
+/// A repository as one name.
+pub(super) fn flat_name(repository: &RepositoryName) -> String {
+    repository.as_str().replace('/', "+")
+}
+
+/// The other way round.
+pub(super) fn repository(name: &str) -> Option<RepositoryName> {
+    name.replace('+', "/").parse().ok()
 }
 
 fn flat(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm().as_str(), digest.hex())
+}
+
+/// The other way round.
+pub(super) fn digest(name: &str) -> Option<Digest> {
+    name.replacen('-', ":", 1).parse().ok()
 }

@@ -1,5 +1,7 @@
+use std::fs;
+
 use super::Inner;
-use super::files;
+use super::{files, layout};
 use crate::oci::{RepositoryName, Tag};
 use crate::storage::{Error, Page, Paging};
 
@@ -24,8 +26,13 @@ impl Inner {
 
     pub(super) fn repositories(&self, paging: &Paging) -> Result<Page<RepositoryName>, Error> {
         let mut filled = Vec::new();
+        let enough = paging.limit.map(|limit| limit.saturating_add(1));
         for repository in self.all_repositories()? {
-            if self.holds_manifests(&repository)? {
+            if enough.is_some_and(|enough| filled.len() >= enough) {
+                break;
+            }
+            let later = paging.after.as_deref().is_none_or(|after| repository.as_str() > after);
+            if later && self.holds_manifests(&repository)? {
                 filled.push(repository);
             }
         }
@@ -35,8 +42,11 @@ impl Inner {
     fn holds_manifests(&self, repository: &RepositoryName) -> Result<bool, Error> {
         let folder = self.layout.manifests(repository);
         for algorithm in files::names(&folder)?.unwrap_or_default() {
-            let names = files::names(&folder.join(algorithm))?;
-            if names.is_some_and(|names| !names.is_empty()) {
+            let entries = match fs::read_dir(folder.join(algorithm)) {
+                Err(error) if files::is_absent(&error) => continue,
+                entries => entries.map_err(|e| files::failed("list", &folder, e))?,
+            };
+            if entries.into_iter().next().is_some() {
                 return Ok(true);
             }
         }
@@ -45,24 +55,8 @@ impl Inner {
 
     /// Everything with a folder of its own, in byte order.
     pub(super) fn all_repositories(&self) -> Result<Vec<RepositoryName>, Error> {
-        let top = self.layout.repositories();
-        let mut found = Vec::new();
-        let mut folders = vec![String::new()];
-        while let Some(folder) = folders.pop() {
-            let mut used = false;
-            for name in files::names(&top.join(&folder))?.unwrap_or_default() {
-                if name.starts_with('_') {
-                    used = true;
-                } else if folder.is_empty() {
-                    folders.push(name);
-                } else {
-                    folders.push(format!("{folder}/{name}"));
-                }
-            }
-            if used {
-                found.extend(folder.parse::<RepositoryName>().ok());
-            }
-        }
+        let names = files::names(&self.layout.images())?.unwrap_or_default();
+        let mut found: Vec<_> = names.iter().filter_map(|name| layout::repository(name)).collect();
         found.sort_unstable();
         Ok(found)
     }

@@ -1,38 +1,57 @@
+use std::iter;
+use std::path::PathBuf;
+
 use bytes::Bytes;
 
 use super::Inner;
-use super::files;
+use super::files::{self, Draft, Unsynced};
+use super::layout;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Error, NewManifest, StoredManifest, TagState};
 
 impl Inner {
-    /// The order is the promise: blobs are there, then the manifest, then its place among the
-    /// referrers, then the tags. A crash in between leaves nothing that points at nothing.
+    /// The order is the promise: blobs are there, then the manifest's place among the referrers (an
+    /// entry without its manifest is not shown), then the manifest, then the tags. A crash in between
+    /// leaves nothing that points at nothing.
     pub(super) fn manifest_put(
         &self,
         repository: &RepositoryName,
         new: &NewManifest,
     ) -> Result<(), Error> {
-        let _shared = self.changing();
-        self.demand_blobs(repository, &new.blobs)?;
         let manifest = &new.manifest;
-        self.files.write(
-            &self.layout.manifest(repository, &manifest.digest),
-            &[manifest.media_type.as_bytes(), b"\n", &manifest.bytes],
-        )?;
-        if let Some((subject, descriptor)) = &new.referrer {
-            let path = self.layout.referrer(repository, subject, &manifest.digest);
-            self.files.write(&path, &[descriptor])?;
-        }
+        let draft = self.files.draft(&[manifest.media_type.as_bytes(), b"\n", &manifest.bytes])?;
+        let referrer = new.referrer.as_ref();
+        let referrer =
+            referrer.map(|(_, descriptor)| self.files.draft(&[descriptor])).transpose()?;
         let origin = new.origin.as_ref().and_then(|origin| serde_json::to_vec(origin).ok());
         let mut held = vec![manifest.digest.as_str().as_bytes(), b"\n"];
         held.extend(origin.iter().flat_map(|origin| [origin.as_slice(), b"\n"]));
-        for tag in &new.tags {
-            self.files.write(&self.layout.tag(repository, tag), &held)?;
-        }
-        Ok(())
+        let tags = new.tags.iter().map(|_| self.files.draft(&held));
+        let tags = tags.collect::<Result<Vec<_>, _>>()?;
+        let drafts: Vec<&Draft> = iter::once(&draft).chain(&referrer).chain(&tags).collect();
+        self.files.sync_drafts(&drafts)?;
+
+        let _shared = self.changes.shared()?;
+        self.demand_blobs(repository, &new.blobs)?;
+        let named = referrer.zip(new.referrer.as_ref());
+        let named = named.map(|(draft, (subject, _))| {
+            (draft, self.layout.referrer(repository, subject, &manifest.digest))
+        });
+        self.place_all(named)?;
+        self.place_all([(draft, self.layout.manifest(repository, &manifest.digest))])?;
+        let paths = new.tags.iter().map(|tag| self.layout.tag(repository, tag));
+        self.place_all(tags.into_iter().zip(paths))
     }
 
+    fn place_all(&self, drafts: impl IntoIterator<Item = (Draft, PathBuf)>) -> Result<(), Error> {
+        let mut unsynced = Unsynced::default();
+        for (draft, path) in drafts {
+            self.files.place(draft, &path, &mut unsynced)?;
+        }
+        self.files.settle(unsynced)
+    }
+
+    /// Renews the leases of what is there.
     fn demand_blobs(
         &self,
         repository: &RepositoryName,
@@ -41,7 +60,7 @@ impl Inner {
         let mut missing = Vec::new();
         let mut wrong = None;
         for (digest, announced) in blobs {
-            match self.blob_size(repository, digest) {
+            match self.lease(repository, digest) {
                 Ok(size) if size == *announced => {}
                 Ok(size) => {
                     let (digest, announced) = (digest.clone(), *announced);
@@ -86,7 +105,7 @@ impl Inner {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let _alone = self.removing();
+        let _alone = self.changes.alone()?;
         let path = self.layout.manifest(repository, digest);
         if !path.is_file() {
             return Err(unknown(repository, digest));
@@ -123,9 +142,7 @@ impl Inner {
         let folder = self.layout.referrers(repository, subject);
         let mut descriptors = Vec::new();
         for name in files::names(&folder)?.unwrap_or_default() {
-            let Ok(digest) = name.replacen('-', ":", 1).parse::<Digest>() else {
-                continue;
-            };
+            let Some(digest) = layout::digest(&name) else { continue };
             if self.layout.manifest(repository, &digest).is_file() {
                 descriptors.extend(files::read(&folder.join(name))?.map(Bytes::from));
             }
@@ -155,7 +172,7 @@ impl Inner {
     }
 
     pub(super) fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
-        let _alone = self.removing();
+        let _alone = self.changes.alone()?;
         if self.files.remove(&self.layout.tag(repository, tag))? {
             return Ok(());
         }

@@ -5,31 +5,39 @@
 //! Work on files runs on the blocking threads of tokio, and no thread waits there for a client.
 
 mod blobs;
+mod changes;
+mod disk;
 mod driver;
 mod files;
 mod layout;
 mod lists;
 mod manifests;
+mod migrate;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod uploads;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::task::spawn_blocking;
 
-use self::files::{Files, create_private, failed};
+use self::changes::Changes;
+use self::disk::{Disk, System};
+use self::files::{Files, failed};
 use self::layout::Layout;
 use self::uploads::{Uploads, Writer};
 use super::{ByteStream, Durability, Error};
 
 /// The layout this program writes; see [`Layout`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// How the drafts of another process than the one that serves begin.
+const VISITOR: char = 'v';
 
 /// How many bytes of an upload are gathered before a thread writes them.
 const BATCH: usize = 256 * 1024;
@@ -43,9 +51,7 @@ struct Inner {
     layout: Layout,
     files: Files,
     uploads: Uploads,
-    /// Taken shared to add and alone to remove, so that nothing goes between the check that it is
-    /// there and the manifest that needs it.
-    changes: RwLock<()>,
+    changes: Changes,
     /// Locked as long as the store is open.
     _lock: File,
 }
@@ -56,19 +62,16 @@ impl Filesystem {
     /// # Errors
     /// Another process has it open, a newer program wrote it, or the disk refuses.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, Error> {
+        Self::open_on(Arc::new(System), root, durability)
+    }
+
+    fn open_on(disk: Arc<dyn Disk>, root: &Path, durability: Durability) -> Result<Self, Error> {
         let layout = Layout::new(root);
-        let files = Files::new(layout.temporary(), durability);
+        let files = Files::new(root, layout.temporary(), durability, disk, String::new());
         files.make_folder(root)?;
-        let lock = lock(&layout)?;
-        check_format(&layout, &files)?;
+        let lock = start(&layout, &files)?;
         files.make_folder(&layout.uploads())?;
-        let inner = Inner {
-            layout,
-            files,
-            uploads: Uploads::default(),
-            changes: RwLock::default(),
-            _lock: lock,
-        };
+        let inner = Inner::new(layout, files, lock);
         inner.resume_uploads()?;
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -131,59 +134,56 @@ async fn gather(bytes: &mut ByteStream, ended: &mut bool) -> Batch {
     batch
 }
 
-fn lock(layout: &Layout) -> Result<File, Error> {
-    let path = layout.lock();
-    let file = create_private(&path).map_err(|e| failed("open", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse(layout.root().display().to_string())),
-        Err(TryLockError::Error(error)) => Err(failed("lock", &path, error)),
-    }
-}
-
-/// Refuses a layout this program does not know before anything is touched.
-fn check_format(layout: &Layout, files: &Files) -> Result<(), Error> {
-    let path = layout.format();
-    let found = files::read(&path)?;
-    if let Some(found) = &found {
-        let found = String::from_utf8_lossy(found).trim().to_owned();
-        if found.parse::<u32>().ok() != Some(FORMAT) {
-            return Err(Error::UnknownFormat {
-                folder: layout.root().display().to_string(),
-                found: found.chars().take(20).collect(),
-                known: FORMAT,
-            });
-        }
-    }
-    // What never got its final name is of no use to anybody.
-    let temporary = layout.temporary();
-    match fs::remove_dir_all(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed("empty", &temporary, error));
-        }
-        _ => files.make_folder(&temporary)?,
-    }
-    match found {
-        Some(_) => Ok(()),
-        None => files.write(&path, &[format!("{FORMAT}\n").as_bytes()]),
-    }
-}
-
 impl Inner {
+    fn new(layout: Layout, files: Files, lock: File) -> Self {
+        let changes = Changes::new(layout.turn(), layout.gate());
+        Self { layout, files, uploads: Uploads::default(), changes, _lock: lock }
+    }
+
     fn probe(&self) -> Result<(), Error> {
         let format = self.layout.format();
         files::read(&format)?
             .ok_or_else(|| Error::Damaged(format!("{}: not there", format.display())))?;
         self.files.write(&self.layout.temporary().join("probe"), &[b"probe"])
     }
+}
 
-    /// Held while something is added.
-    fn changing(&self) -> RwLockReadGuard<'_, ()> {
-        self.changes.read().unwrap_or_else(PoisonError::into_inner)
+/// Takes the store for this process, and brings it into the layout of this program.
+fn start(layout: &Layout, files: &Files) -> Result<File, Error> {
+    let lock = open_to_lock(&layout.lock())?;
+    take(layout, lock.try_lock())?;
+    let found = migrate::format(layout)?;
+    empty_temporary(layout, files)?;
+    if found != Some(FORMAT) {
+        let visitors = open_to_lock(&layout.visitors())?;
+        take(layout, visitors.try_lock())?;
+        migrate::migrate(layout, files, found)?;
     }
+    Ok(lock)
+}
 
-    /// Held while something is removed.
-    fn removing(&self) -> RwLockWriteGuard<'_, ()> {
-        self.changes.write().unwrap_or_else(PoisonError::into_inner)
+fn open_to_lock(path: &Path) -> Result<File, Error> {
+    System.open(path).map_err(|e| failed("open", path, e))
+}
+
+fn take(layout: &Layout, locked: Result<(), TryLockError>) -> Result<(), Error> {
+    match locked {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse(layout.root().display().to_string())),
+        Err(TryLockError::Error(error)) => Err(failed("lock", layout.root(), error)),
     }
+}
+
+/// What has no name is of no use to anybody, but to a process that prunes beside us.
+fn empty_temporary(layout: &Layout, files: &Files) -> Result<(), Error> {
+    let temporary = layout.temporary();
+    for name in files::names(&temporary)?.unwrap_or_default() {
+        let path = temporary.join(&name);
+        match (name.starts_with(VISITOR), path.is_dir()) {
+            (true, _) => {}
+            (false, true) => files.remove_all(&path)?,
+            (false, false) => drop(files.remove(&path)?),
+        }
+    }
+    files.make_folder(&temporary)
 }

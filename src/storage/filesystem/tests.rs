@@ -71,7 +71,7 @@ fn an_unknown_format_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
     let left = folder.path().join("temporary/1");
-    for format in ["2\n", "", "what\n"] {
+    for format in ["3\n", "", "what\n", "1 to 3\n"] {
         fs::write(folder.path().join("format"), format).unwrap();
         fs::write(&left, "").unwrap();
         assert!(matches!(refused(folder.path()), Error::UnknownFormat { .. }));
@@ -125,7 +125,7 @@ async fn damaged_content_is_never_served_and_a_new_push_repairs_it() {
         store.upload_finish(&repository, &id, &digest).await
     };
     push().await.unwrap();
-    let path = store.inner.layout.content(&digest);
+    let path = store.inner.layout.data(&digest);
     fs::write(&path, "co").unwrap();
     let result = store.blob_size(&repository, &digest).await;
     assert!(matches!(result, Err(Error::Damaged(_))));
@@ -151,4 +151,83 @@ async fn an_upload_nobody_goes_on_with_is_dropped() {
     store.drop_idle_uploads(Duration::ZERO).await.unwrap();
     assert!(store.upload_offset(&repository, &id).await.is_err());
     assert_eq!(fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn bytes_of_an_upload_that_vanished_do_not_turn_into_zeros() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let repository = "a".parse().unwrap();
+    for left in [None, Some("c")] {
+        let id = half_an_upload(&store).await;
+        let path = folder.path().join("uploads").join(id.as_str());
+        match left {
+            None => fs::remove_file(&path).unwrap(),
+            Some(left) => fs::write(&path, left).unwrap(),
+        }
+        let rest = stream::iter([Ok(Bytes::from_static(b"tent"))]).boxed();
+        let result = store.upload_append(&repository, &id, Some(3), rest).await;
+        assert!(matches!(result, Err(Error::Damaged(_))));
+        let digest = Digest::sha256(b"content");
+        assert!(store.upload_finish(&repository, &id, &digest).await.is_err());
+        assert!(store.blob_size(&repository, &digest).await.is_err());
+        assert_eq!(fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
+    }
+}
+
+/// A store as programs of format 1 left it: repository `a/b` with blob, manifest and tag, `c` with the
+/// blob alone.
+fn old_store(root: &Path) -> (Digest, Digest) {
+    let (blob, manifest) = (Digest::sha256(b"layer"), Digest::sha256(b"{}"));
+    let digest = format!("{manifest}\n");
+    for (path, text) in [
+        (format!("blobs/sha256/{}/{}", &blob.hex()[..2], blob.hex()), "layer"),
+        (format!("repositories/a/b/_blobs/sha256/{}", blob.hex()), "5\n"),
+        (format!("repositories/c/_blobs/sha256/{}", blob.hex()), "5\n"),
+        (format!("repositories/a/b/_manifests/sha256/{}", manifest.hex()), "text/x\n{}"),
+        ("repositories/a/b/_tags/1".to_owned(), &digest),
+        ("format".to_owned(), "1\n"),
+    ] {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    (blob, manifest)
+}
+
+async fn has_all_of_the_old_store(root: &Path, blob: &Digest, manifest: &Digest) {
+    let store = open(root);
+    let (image, other) = ("a/b".parse().unwrap(), "c".parse().unwrap());
+    assert_eq!(store.blob_repositories(blob).await.unwrap(), [image, other]);
+    let image = "a/b".parse().unwrap();
+    let tag = store.tag_get(&image, &"1".parse().unwrap()).await.unwrap();
+    assert_eq!(tag.digest, *manifest);
+    assert_eq!(store.manifest_get(&image, manifest).await.unwrap().bytes, "{}");
+    assert_eq!(store.blob_size(&image, blob).await.unwrap(), 5);
+    assert_eq!(fs::read_to_string(root.join("format")).unwrap(), "2\n");
+    assert!(!root.join("repositories").exists() && !root.join("blobs").exists());
+}
+
+#[tokio::test]
+async fn a_store_of_format_1_is_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (blob, manifest) = old_store(folder.path());
+    has_all_of_the_old_store(folder.path(), &blob, &manifest).await;
+}
+
+#[tokio::test]
+async fn a_migration_that_was_interrupted_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let (blob, manifest) = old_store(root);
+    fs::write(root.join("format"), "1 to 2\n").unwrap();
+    let layout = Layout::new(root);
+    let image = "a/b".parse().unwrap();
+    fs::create_dir_all(layout.content(&blob)).unwrap();
+    std::os::unix::fs::symlink("5", layout.link(&image, &blob)).unwrap();
+    let old = root.join(format!("blobs/sha256/{}/{}", &blob.hex()[..2], blob.hex()));
+    fs::rename(old, layout.data(&blob)).unwrap();
+    fs::create_dir_all(layout.image(&image)).unwrap();
+    fs::rename(root.join("repositories/a/b/_tags"), layout.tags(&image)).unwrap();
+    has_all_of_the_old_store(root, &blob, &manifest).await;
 }

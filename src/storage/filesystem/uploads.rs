@@ -1,7 +1,7 @@
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -92,17 +92,10 @@ impl Inner {
         let path = self.layout.upload(&writer.state.id);
         let file = match writer.file.take() {
             Some(file) => file,
-            None => OpenOptions::new()
-                .write(true)
-                .read(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
-                .map_err(|e| failed("open", &path, e))?,
+            None => self.open_upload(&path, writer.state.offset)?,
         };
         for part in parts {
-            file.write_all_at(part, writer.state.offset).map_err(|e| failed("write", &path, e))?;
+            self.files.append(&file, &path, writer.state.offset, part)?;
             writer.state.offset += part.len() as u64;
             writer.state.digester.update(part);
         }
@@ -113,6 +106,17 @@ impl Inner {
         Ok(())
     }
 
+    /// The file of an upload. Bytes that were hashed once and are gone since must not turn into zeros.
+    fn open_upload(&self, path: &Path, offset: u64) -> Result<File, Error> {
+        let file = self.files.open(path)?;
+        let length = file.metadata().map_err(|e| failed("look at", path, e))?.len();
+        if length < offset {
+            let what = format!("{}: {length} of {offset} bytes are left", path.display());
+            return Err(Error::Damaged(what));
+        }
+        Ok(file)
+    }
+
     pub(super) fn upload_finish(&self, mut writer: Writer, digest: &Digest) -> Result<u64, Error> {
         self.write(&mut writer, &[])?;
         let state = &writer.state;
@@ -121,7 +125,7 @@ impl Inner {
             return Err(Error::Damaged(format!("{}: not there", path.display())));
         };
         // A write that failed half way may have left bytes behind the offset.
-        file.set_len(state.offset).map_err(|e| failed("cut", &path, e))?;
+        self.files.cut(&file, &path, state.offset)?;
         let actual = match digest.algorithm() {
             Algorithm::Sha256 => state.digester.clone().finish(),
             algorithm => digest_of_file(&file, algorithm).map_err(|e| failed("read", &path, e))?,
@@ -130,14 +134,26 @@ impl Inner {
             self.drop_upload(&state.id)?;
             return Err(Error::DigestMismatch { expected: digest.clone(), actual });
         }
-        self.files.sync_data(&file, &path)?;
-        // With the same content there already, this puts whole bytes in the place of maybe damaged
-        // ones; who reads the old file goes on reading it.
-        let _shared = self.changing();
-        self.files.rename(&path, &self.layout.content(digest))?;
-        self.link(&state.repository, digest, state.offset)?;
-        self.uploads.remove(&state.id);
-        Ok(state.offset)
+        let kept = self
+            .files
+            .sync_data(&file, &path)
+            .and_then(|()| self.keep(&path, &state.repository, digest, state.offset));
+        match kept {
+            Ok(()) => self.uploads.remove(&state.id),
+            // What is on the disk now, nobody knows: the client starts anew.
+            Err(_) => self.give_up(&state.id)?,
+        }
+        kept.map(|()| state.offset)
+    }
+
+    /// Drops an upload that failed, so that its space is free again. Why it failed is to be told, not
+    /// that something of it stays until the next start.
+    #[allow(clippy::unnecessary_wraps, reason = "as other work on files")]
+    pub(super) fn give_up(&self, id: &UploadId) -> Result<(), Error> {
+        if let Err(error) = self.drop_upload(id) {
+            tracing::warn!(%error, "something of a failed upload stays until the next start");
+        }
+        Ok(())
     }
 
     pub(super) fn drop_upload(&self, id: &UploadId) -> Result<(), Error> {
