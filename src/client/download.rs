@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::mem;
 
 use bytes::Bytes;
@@ -15,13 +16,21 @@ use crate::oci::{Descriptor, Digest, Digester};
 /// them on with a `Content-Length` has not completed anything when the stream fails.
 pub type BlobStream = BoxStream<'static, Result<Bytes, Error>>;
 
+/// A blob as a registry sends it, for who checks the digest himself.
+pub struct OpenBlob {
+    /// How many bytes the registry announces, and exactly so many come.
+    pub size: u64,
+    /// The bytes; their digest has not been looked at.
+    pub bytes: BlobStream,
+}
+
 impl Repository {
     /// The size of a blob; `None` only when the registry says 404.
     ///
     /// # Errors
     /// Any other answer.
     pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        self.blob_size_with(digest, Effort::Persistent).await
+        self.blob_size_with(digest, self.effort()).await
     }
 
     pub(super) async fn blob_size_with(
@@ -54,6 +63,7 @@ impl Repository {
             retries: self.http().retries(),
             repository: self.clone(),
             digester: Some(Digester::new(blob.digest.algorithm())),
+            ended: false,
             blob: blob.clone(),
             taken: 0,
             taken_at_break: 0,
@@ -61,11 +71,46 @@ impl Repository {
             connection: None,
             held: Bytes::new(),
         };
-        stream::try_unfold(download, |mut download| async {
-            let next = download.next().await?;
-            Ok(next.map(|bytes| (bytes, download)))
-        })
-        .boxed()
+        download.stream()
+    }
+
+    /// Asks for a blob of which only the digest is known; `None` only when the registry says 404. A
+    /// connection that breaks is taken up again where it broke.
+    ///
+    /// # Errors
+    /// Any other answer, and one that does not tell the size.
+    pub async fn open_blob(&self, digest: &Digest) -> Result<Option<OpenBlob>, Error> {
+        let doing = format!("reading the blob {digest} from {}/{}", self.registry(), self.name());
+        let purpose = self.purpose(&doing, self.scopes());
+        let request = self.request(purpose, Method::GET, &format!("blobs/{digest}"))?;
+        let Some(response) = self.look(purpose, request, self.effort()).await? else {
+            return Ok(None);
+        };
+        let size = match content_length(&response) {
+            Some(size) => size,
+            None => self
+                .blob_size(digest)
+                .await?
+                .ok_or_else(|| purpose.protocol("its answer has no Content-Length"))?,
+        };
+        let media_type = "application/octet-stream".to_owned();
+        let digest = digest.clone();
+        let (platform, artifact_type) = (None, None);
+        let annotations = BTreeMap::new();
+        let download = Download {
+            retries: self.http().retries(),
+            repository: self.clone(),
+            digester: None,
+            ended: false,
+            blob: Descriptor { media_type, digest, size, platform, artifact_type, annotations },
+            taken: 0,
+            taken_at_break: 0,
+            skip: 0,
+            connection: Some(response.stream()),
+            held: Bytes::new(),
+            doing,
+        };
+        Ok(Some(OpenBlob { size, bytes: download.stream() }))
     }
 }
 
@@ -74,8 +119,10 @@ struct Download {
     blob: Descriptor,
     doing: String,
     retries: Retries,
-    /// None once everything is checked.
+    /// None where somebody else checks the digest.
     digester: Option<Digester>,
+    /// Everything came, and is checked.
+    ended: bool,
     /// Bytes taken in, those held back among them.
     taken: u64,
     taken_at_break: u64,
@@ -90,8 +137,16 @@ impl Download {
     /// So much progress, and a new break counts as the first one.
     const PROGRESS_BYTES: u64 = 1024 * 1024;
 
+    fn stream(self) -> BlobStream {
+        stream::try_unfold(self, |mut download| async {
+            let next = download.next().await?;
+            Ok(next.map(|bytes| (bytes, download)))
+        })
+        .boxed()
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        while self.digester.is_some() {
+        while !self.ended {
             let chunk = match &mut self.connection {
                 Some(connection) => connection.next().await,
                 None => {
@@ -159,7 +214,8 @@ impl Download {
         }
     }
 
-    /// Takes bytes in and gives out those that are surely not the last.
+    /// Takes bytes in and gives out those that are surely not the last, or all where their digest is
+    /// somebody else's.
     fn take(&mut self, mut chunk: Bytes) -> Result<Bytes, Error> {
         let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len());
         self.skip -= known as u64;
@@ -171,9 +227,10 @@ impl Download {
         if self.taken > self.blob.size {
             return Err(self.damaged("the registry sends more".to_owned()));
         }
-        if let Some(digester) = &mut self.digester {
-            digester.update(&chunk);
-        }
+        let Some(digester) = &mut self.digester else {
+            return Ok(chunk);
+        };
+        digester.update(&chunk);
         Ok(mem::replace(&mut self.held, chunk))
     }
 
@@ -197,6 +254,7 @@ impl Download {
                 return Err(self.damaged(format!("its digest is {found}")));
             }
         }
+        self.ended = true;
         Ok(())
     }
 

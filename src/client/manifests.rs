@@ -31,7 +31,7 @@ impl Repository {
     /// # Errors
     /// Any other answer, and a digest other than the one asked for.
     pub async fn head(&self, reference: &Reference) -> Result<Option<ManifestHead>, Error> {
-        self.head_with(reference, Effort::Persistent).await
+        self.head_with(reference, self.effort()).await
     }
 
     /// A manifest, checked against the digest asked for or advertised; `None` only on 404.
@@ -42,7 +42,7 @@ impl Repository {
         let doing = format!("reading the manifest {}", self.shown(reference));
         let purpose = self.purpose(&doing, self.scopes());
         let request = self.manifest_request(purpose, Method::GET, reference)?;
-        let Some(response) = self.look(purpose, request, Effort::Persistent).await? else {
+        let Some(response) = self.look(purpose, request, self.effort()).await? else {
             return Ok(None);
         };
         let expected = match reference {

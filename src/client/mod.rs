@@ -11,6 +11,7 @@ mod error;
 mod known;
 mod manifests;
 mod realm;
+mod referrers;
 mod repository;
 mod scopes;
 mod tags;
@@ -19,7 +20,7 @@ mod upload;
 
 use std::sync::Arc;
 
-pub use self::download::BlobStream;
+pub use self::download::{BlobStream, OpenBlob};
 pub use self::error::Error;
 pub use self::manifests::ManifestHead;
 pub use self::repository::Repository;

@@ -20,12 +20,13 @@ pub struct Repository {
     scopes: Scopes,
     bearer: Option<HeaderValue>,
     pub(super) origin: Option<HeaderValue>,
+    effort: Effort,
 }
 
 impl Repository {
     pub(super) fn new(access: Arc<Access>, registry: Registry, name: RepositoryName) -> Self {
-        let scopes = Scopes::read(&name);
-        Self { access, scopes, registry, name, bearer: None, origin: None }
+        let (scopes, effort) = (Scopes::read(&name), Effort::Persistent);
+        Self { access, scopes, registry, name, bearer: None, origin: None, effort }
     }
 
     /// Its registry.
@@ -66,6 +67,18 @@ impl Repository {
         let value = origin.map(|origin| HeaderValue::from_str(&origin.to_header()));
         self.origin = value.and_then(Result::ok);
         self
+    }
+
+    /// The same repository, whose reads are sent once: for who has something else to go by when the
+    /// registry does not answer.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        self.effort = Effort::Once;
+        self
+    }
+
+    pub(super) fn effort(&self) -> Effort {
+        self.effort
     }
 
     pub(super) fn http(&self) -> &Http {

@@ -8,7 +8,7 @@ use url::Url;
 use super::access::{Effort, Purpose};
 use super::scopes::Scopes;
 use super::{Error, Repository};
-use crate::http::Request;
+use crate::http::{Request, Response};
 use crate::oci::{OciErrorCode, Reference, Tag};
 
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -95,28 +95,31 @@ impl Repository {
 
     async fn page(&self, purpose: Purpose<'_>, url: Url) -> Result<(Page, Option<Url>), Error> {
         let request = Request::new(Method::GET, url.clone());
-        let response = self.send(purpose, request, Effort::Persistent).await?;
+        let response = self.send(purpose, request, self.effort()).await?;
         if response.status() != StatusCode::OK {
             return Err(purpose.http(response.into_error().await));
         }
-        let links: Vec<&str> = response
-            .headers()
-            .get_all(LINK)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        let following = links.iter().find_map(|link| next_link(link));
-        let following = following
-            .map(|target| match url.join(target) {
-                Ok(next) if next.origin() == url.origin() => Ok(next),
-                _ => Err(purpose.protocol("its next page of tags is somewhere else")),
-            })
-            .transpose()?;
+        let following = following(purpose, &response, &url)?;
         let body = response.bytes(MAX_PAGE_BYTES).await;
         let body = body.map_err(|source| purpose.http(source))?;
         let page = serde_json::from_slice(&body)
             .map_err(|error| purpose.protocol(format!("its list of tags is none ({error})")))?;
         Ok((page, following))
+    }
+}
+
+/// Where a list goes on, if it does.
+pub(super) fn following(
+    purpose: Purpose<'_>,
+    response: &Response,
+    url: &Url,
+) -> Result<Option<Url>, Error> {
+    let links = response.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let next = links.filter_map(next_link).next().map(|target| url.join(target));
+    match next {
+        None => Ok(None),
+        Some(Ok(next)) if next.origin() == url.origin() => Ok(Some(next)),
+        Some(_) => Err(purpose.protocol("the next page of its list is somewhere else")),
     }
 }
 

@@ -24,4 +24,4 @@ pub use self::resolve::{Resolver, Unreachable};
 pub use self::response::Response;
 pub use self::retry::Retries;
 pub use self::send::Http;
-pub use self::settings::{Settings, Statistics};
+pub use self::settings::{Observer, Settings, Statistics};

@@ -150,7 +150,14 @@ impl Http {
             .await
             .map_err(|error| Error::Setup(error.to_string()))?;
         inner.counters.requests.add(1);
-        let answered = self.deliver(&host, request).await?;
+        let delivered = self.deliver(&host, request).await;
+        if let Some(observer) = &inner.settings.observer {
+            match &delivered {
+                Ok(answer) => observer.answered(&host.name, answer.status(), answer.headers()),
+                Err(error) => observer.failed(&host.name, error),
+            }
+        }
+        let answered = delivered?;
         Ok(Response {
             inner: answered,
             host: host.name.clone(),

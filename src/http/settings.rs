@@ -1,7 +1,11 @@
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::AddressPolicy;
+use http::{HeaderMap, StatusCode};
+
+use super::{AddressPolicy, Error};
 use crate::oci::Registry;
 use crate::tls::Trust;
 
@@ -33,6 +37,17 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest pause; who asks for a longer one by `Retry-After` is not asked again.
     pub longest_pause: Duration,
+    /// Told of every answer and of every failure to get one.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Looks at what servers answer, each redirect and retry for itself.
+pub trait Observer: fmt::Debug + Send + Sync {
+    /// `HOST:PORT` answered.
+    fn answered(&self, host: &str, status: StatusCode, headers: &HeaderMap);
+
+    /// `HOST:PORT` did not.
+    fn failed(&self, host: &str, error: &Error);
 }
 
 impl Default for Settings {
@@ -49,6 +64,7 @@ impl Default for Settings {
             retries: 5,
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(60),
+            observer: None,
         }
     }
 }
