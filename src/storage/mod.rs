@@ -12,6 +12,7 @@ mod filesystem;
 mod suite;
 mod upload;
 
+use std::any::Any;
 use std::io;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -140,6 +141,18 @@ pub trait Storage: Send + Sync {
         digest: &Digest,
     ) -> Result<(), Error>;
 
+    /// Takes a blob that another store has, by a link where that can be, and makes it readable through
+    /// `repository`. Returns the size in bytes.
+    async fn blob_adopt(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        store: &dyn Storage,
+        from: &RepositoryName,
+    ) -> Result<u64, Error> {
+        copy_blob(self, repository, digest, store, from).await
+    }
+
     /// The repositories through which a blob is readable.
     async fn blob_repositories(&self, digest: &Digest) -> Result<Vec<RepositoryName>, Error>;
 
@@ -194,6 +207,15 @@ pub trait Storage: Send + Sync {
     async fn upload_offset(&self, repository: &RepositoryName, id: &UploadId)
     -> Result<u64, Error>;
 
+    /// Bytes of an upload that are there already, while others may still be written; fewer than asked
+    /// for if it has not come that far.
+    async fn upload_read(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+        range: Range<u64>,
+    ) -> Result<Bytes, Error>;
+
     /// Appends to an upload; `start` is where the bytes belong, where the writer said so. When the
     /// stream breaks, what came before stays and the upload goes on from there. Returns how many bytes
     /// are there now.
@@ -226,6 +248,29 @@ pub trait Storage: Send + Sync {
 
     /// Writes down the uploads that are under way, so that the next process can go on with them.
     async fn suspend(&self) -> Result<(), Error>;
+
+    /// The driver itself, by which two of a kind know each other.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Copies a blob from one store to another, verified like every upload.
+async fn copy_blob<S: Storage + ?Sized>(
+    to: &S,
+    repository: &RepositoryName,
+    digest: &Digest,
+    store: &dyn Storage,
+    from: &RepositoryName,
+) -> Result<u64, Error> {
+    let blob = store.blob_open(from, digest, Part::Whole).await?;
+    let id = to.upload_create(repository).await?;
+    match to.upload_append(repository, &id, None, blob.bytes).await {
+        Ok(_) => to.upload_finish(repository, &id, digest).await,
+        Err(error) => {
+            // What is left of it goes with the other idle uploads.
+            let _ = to.upload_cancel(repository, &id).await;
+            Err(error)
+        }
+    }
 }
 
 impl Part {

@@ -22,6 +22,8 @@ macro_rules! suite {
             a_broken_upload_shows_nothing_and_goes_on_where_it_was
             a_chunk_at_the_wrong_place_is_refused
             an_upload_belongs_to_its_repository
+            an_upload_is_readable_as_far_as_it_has_come
+            a_blob_of_another_store_is_adopted
             two_writers_on_one_upload_are_one_too_many
             other_digest_algorithms_are_verified_too
             the_same_blob_from_many_writers_is_stored
@@ -343,4 +345,38 @@ pub(super) async fn lists_are_sorted_and_cut(store: &dyn Storage) {
     assert!(!page.more);
     let page = store.tags(&name("a"), paging("", 0)).await.unwrap();
     assert!(page.entries.is_empty() && page.more);
+}
+
+pub(super) async fn an_upload_is_readable_as_far_as_it_has_come(store: &dyn Storage) {
+    let repository = name("a");
+    let id = store.upload_create(&repository).await.unwrap();
+    store.upload_append(&repository, &id, None, bytes_of(&[b"abc", b"def"])).await.unwrap();
+    let other = store.upload_read(&name("b"), &id, 0..3).await;
+    assert!(matches!(other, Err(Error::UploadUnknown { .. })), "{other:?}");
+    assert_eq!(store.upload_read(&repository, &id, 2..4).await.unwrap(), "cd");
+    assert_eq!(store.upload_read(&repository, &id, 4..100).await.unwrap(), "ef");
+    assert_eq!(store.upload_read(&repository, &id, 6..100).await.unwrap(), "");
+    assert_eq!(store.upload_read(&repository, &id, 50..100).await.unwrap(), "");
+    let digest = Digest::sha256(b"abcdef");
+    store.upload_finish(&repository, &id, &digest).await.unwrap();
+    let ended = store.upload_read(&repository, &id, 0..3).await;
+    assert!(matches!(ended, Err(Error::UploadUnknown { .. })), "{ended:?}");
+}
+
+pub(super) async fn a_blob_of_another_store_is_adopted(store: &dyn Storage) {
+    let folder = tempfile::tempdir().unwrap();
+    let other = super::Filesystem::open(folder.path(), super::Durability::Process).unwrap();
+    let digest = push(&other, "from", b"content").await;
+    let (from, to) = (name("from"), name("to"));
+    let wrong = store.blob_adopt(&to, &digest, &other, &name("nowhere")).await;
+    assert!(matches!(wrong, Err(Error::BlobUnknown { .. })), "{wrong:?}");
+    for _ in 0..2 {
+        assert_eq!(store.blob_adopt(&to, &digest, &other, &from).await.unwrap(), 7);
+    }
+    other.blob_unlink(&from, &digest).await.unwrap();
+    drop((other, folder));
+    let blob = store.blob_open(&to, &digest, Part::Whole).await.unwrap();
+    let bytes: Vec<Bytes> = blob.bytes.try_collect().await.unwrap();
+    assert_eq!(bytes.concat(), b"content");
+    assert!(store.blob_size(&from, &digest).await.is_err());
 }

@@ -21,6 +21,9 @@ pub(super) trait Disk: Send + Sync {
     /// Makes a symbolic link. It is whole as soon as its name is there.
     fn link(&self, text: &str, path: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name.
+    fn share(&self, file: &Path, path: &Path) -> io::Result<()>;
+
     /// Makes a folder that only its owner reads.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
 
@@ -62,6 +65,10 @@ impl Disk for System {
 
     fn link(&self, text: &str, path: &Path) -> io::Result<()> {
         symlink(text, path)
+    }
+
+    fn share(&self, file: &Path, path: &Path) -> io::Result<()> {
+        fs::hard_link(file, path)
     }
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {

@@ -1,3 +1,5 @@
+use std::any::Any;
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,7 +9,7 @@ use super::{Filesystem, Inner};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{
     Blob, ByteStream, Error, NewManifest, Page, Paging, Part, Storage, StoredManifest, TagState,
-    UploadId,
+    UploadId, copy_blob,
 };
 
 #[async_trait]
@@ -45,6 +47,25 @@ impl Storage for Filesystem {
     async fn blob_unlink(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
         self.blocking(move |inner| inner.blob_unlink(&repository, &digest)).await
+    }
+
+    async fn blob_adopt(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        store: &dyn Storage,
+        from: &RepositoryName,
+    ) -> Result<u64, Error> {
+        if let Some(store) = store.as_any().downcast_ref::<Self>() {
+            let (name, wanted) = (from.clone(), digest.clone());
+            let lent = store.blocking(move |inner| inner.lend(&name, &wanted)).await?;
+            let (name, wanted) = (repository.clone(), digest.clone());
+            let adopting = self.blocking(move |inner| inner.adopt(&name, &wanted, &lent));
+            if let Some(size) = adopting.await? {
+                return Ok(size);
+            }
+        }
+        copy_blob(self, repository, digest, store, from).await
     }
 
     async fn manifest_put(
@@ -114,6 +135,16 @@ impl Storage for Filesystem {
         self.inner.upload_offset(repository, id)
     }
 
+    async fn upload_read(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+        range: Range<u64>,
+    ) -> Result<Bytes, Error> {
+        let (repository, id) = (repository.clone(), id.clone());
+        self.blocking(move |inner| inner.upload_read(&repository, &id, range)).await
+    }
+
     async fn upload_append(
         &self,
         repository: &RepositoryName,
@@ -160,6 +191,10 @@ impl Storage for Filesystem {
 
     async fn probe(&self) -> Result<(), Error> {
         self.blocking(Inner::probe).await
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     async fn suspend(&self) -> Result<(), Error> {

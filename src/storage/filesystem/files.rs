@@ -81,6 +81,13 @@ impl Files {
             .map_err(|e| failed("write", &draft.path, e))
     }
 
+    /// A second name for a file that nobody writes to.
+    pub(super) fn draft_shared(&self, file: &Path) -> io::Result<Draft> {
+        let path = self.draft_path();
+        self.disk.share(file, &path)?;
+        Ok(Draft { path, file: None, disk: Arc::clone(&self.disk) })
+    }
+
     /// A symbolic link with this text.
     pub(super) fn draft_link(&self, text: &str) -> Result<Draft, Error> {
         let path = self.draft_path();

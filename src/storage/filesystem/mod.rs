@@ -4,6 +4,7 @@
 //! instant leaves nothing half visible; what it was still writing is removed at the next start.
 //! Work on files runs on the blocking threads of tokio, and no thread waits there for a client.
 
+mod adopt;
 mod blobs;
 mod changes;
 mod disk;

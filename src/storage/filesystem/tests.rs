@@ -231,3 +231,21 @@ async fn a_migration_that_was_interrupted_is_finished() {
     fs::rename(root.join("repositories/a/b/_tags"), layout.tags(&image)).unwrap();
     has_all_of_the_old_store(root, &blob, &manifest).await;
 }
+
+#[tokio::test]
+async fn content_of_another_store_on_this_disk_is_linked_not_copied() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (open(&folder.path().join("here")), open(&folder.path().join("there")));
+    let (digest, name) = (Digest::sha256(b"content"), "a".parse().unwrap());
+    let id = there.upload_create(&name).await.unwrap();
+    let bytes = stream::iter([Ok(Bytes::from_static(b"content"))]).boxed();
+    there.upload_append(&name, &id, None, bytes).await.unwrap();
+    there.upload_finish(&name, &id, &digest).await.unwrap();
+    let inode = |store: &Filesystem| store.inner.layout.data(&digest).metadata().unwrap().ino();
+    for _ in 0..2 {
+        here.blob_adopt(&name, &digest, &there, &name).await.unwrap();
+        assert_eq!(inode(&here), inode(&there));
+        assert!(fs::read_dir(here.inner.layout.temporary()).unwrap().next().is_none());
+    }
+}

@@ -1,12 +1,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedMutexGuard;
 
 use super::Inner;
@@ -70,6 +72,29 @@ impl Inner {
     ) -> Result<u64, Error> {
         let session = self.uploads.find(repository, id)?;
         Ok(session.offset.load(Ordering::Acquire))
+    }
+
+    /// Bytes that are there already, also while others are being written.
+    pub(super) fn upload_read(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+        range: Range<u64>,
+    ) -> Result<Bytes, Error> {
+        let session = self.uploads.find(repository, id)?;
+        let end = range.end.min(session.offset.load(Ordering::Acquire));
+        let length = usize::try_from(end.saturating_sub(range.start)).unwrap_or_default();
+        let path = self.layout.upload(id);
+        let mut bytes = BytesMut::zeroed(length);
+        match File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, range.start)) {
+            Ok(()) => Ok(bytes.freeze()),
+            // Nothing has come yet, or it is just becoming a blob.
+            Err(_) if length == 0 => Ok(Bytes::new()),
+            Err(error) if files::is_absent(&error) => {
+                Err(Error::UploadUnknown { repository: repository.clone(), id: id.to_string() })
+            }
+            Err(error) => Err(failed("read", &path, error)),
+        }
     }
 
     /// Takes an upload for writing; refuses while another does.
