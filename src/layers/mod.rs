@@ -72,6 +72,12 @@ impl Layers {
         Self { local }
     }
 
+    /// The stores that answer, uppermost first. To look into them fetches nothing.
+    #[must_use]
+    pub fn stores(&self) -> Vec<(Layer, Arc<dyn Storage>)> {
+        vec![(Layer::Local, Arc::clone(&self.local))]
+    }
+
     /// The size of a blob in bytes.
     ///
     /// # Errors

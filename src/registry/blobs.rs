@@ -2,6 +2,7 @@ use http::header::{self, HeaderName};
 use http::{Method, Response, StatusCode};
 
 use super::call::Call;
+use super::metrics::Spared;
 use super::names::Repository;
 use super::{Error, Registry, body, respond};
 use crate::auth::Action;
@@ -45,6 +46,11 @@ impl Registry {
         let found = self.layers.blob_size(reader, &repository.key, digest).await?;
         call.layer = Some(found.layer);
         let size = found.value;
+        // Who may push asks before it does.
+        if call.method == Method::HEAD && self.access.demand(call, repository, Action::Push).is_ok()
+        {
+            self.metrics.spared(Spared::Known, size);
+        }
         let mut response = describe(digest);
         if call.has_current(&etag(digest)) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -120,6 +120,17 @@ impl Error {
 }
 
 impl Error {
+    /// The same for somebody with a browser, which asks for a login only where `Basic` is offered.
+    pub(super) fn asking_a_person(self) -> Self {
+        match self {
+            Self::Unauthorized { reason, .. } => {
+                let challenge = "Basic realm=\"registry\", charset=\"UTF-8\"".to_owned();
+                Self::Unauthorized { reason, challenge }
+            }
+            error => error,
+        }
+    }
+
     /// Whether the client went while it was still sending.
     pub(super) fn is_broken_off(&self) -> bool {
         match self {

@@ -11,6 +11,7 @@ use super::names::Repository;
 use super::{Error, Registry, body, respond};
 use crate::auth::Action;
 use crate::layers::FoundManifest;
+use crate::layers::Layer;
 use crate::oci::{Content, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, Tag};
 use crate::serve::Body;
 use crate::storage::{self, NewManifest, StoredManifest};
@@ -41,7 +42,10 @@ impl Registry {
             Method::DELETE => {
                 self.access.demand(call, &repository, Action::Delete)?;
                 match reference {
-                    Reference::Tag(tag) => self.storage.tag_delete(&repository.key, &tag).await?,
+                    Reference::Tag(tag) => {
+                        self.storage.tag_delete(&repository.key, &tag).await?;
+                        self.listing.forget(&repository.key, &tag);
+                    }
                     Reference::Digest(digest) => {
                         self.storage.manifest_delete(&repository.key, &digest).await?;
                     }
@@ -62,12 +66,17 @@ impl Registry {
         let reader = self.reader(call, repository);
         let found = self.layers.manifest(reader, &repository.key, &reference).await?;
         call.layer = Some(found.layer);
+        if let Reference::Tag(tag) = &reference {
+            self.listing.see(found.layer, &repository.key, tag);
+        }
         self.speculative.demand_tenant(call, found.value.origin.as_ref())?;
         let FoundManifest { manifest, modified, origin } = found.value;
         let StoredManifest { digest, media_type, bytes } = manifest;
         let mut response = respond::full(&media_type, bytes);
         if call.has_current(&etag(&digest)) {
             response = respond::empty(StatusCode::NOT_MODIFIED);
+        } else if call.method == Method::GET {
+            self.listing.pulled(&repository.key, &digest);
         }
         respond::set(&mut response, header::ETAG, etag(&digest));
         respond::set(&mut response, respond::CONTENT_DIGEST, &digest);
@@ -112,6 +121,9 @@ impl Registry {
                 self.storage.manifest_put(&repository.key, new).await?;
             }
             put => put?,
+        }
+        for tag in &tags {
+            self.listing.note(Layer::Local, &repository.key, tag, SystemTime::now());
         }
         let mut response = respond::empty(StatusCode::CREATED);
         let location = repository.location(&format!("manifests/{digest}"));

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{Method, Response, header};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -31,9 +33,35 @@ pub(super) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
     bytes: Family<ByteLabels, Counter>,
+    spared: Family<SparedLabels, Counter>,
+    spared_bytes: Family<SparedLabels, Counter>,
     running: Gauge,
     uploads: Gauge,
     connections: Gauge,
+    total: AtomicU64,
+    failed: AtomicU64,
+    pub(super) started: SystemTime,
+}
+
+/// Why a blob need not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(super) enum Spared {
+    /// A pushing client asked for it, and it is here.
+    Known,
+    /// It was mounted from another repository.
+    Mounted,
+}
+
+/// Sums over all labels.
+pub(super) struct Totals {
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    pub(super) running: i64,
+    pub(super) uploads: i64,
+    pub(super) connections: i64,
+    pub(super) received: u64,
+    pub(super) known: (u64, u64),
+    pub(super) mounted: (u64, u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,6 +81,11 @@ struct DurationLabels {
 struct ByteLabels {
     direction: &'static str,
     layer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SparedLabels {
+    how: Spared,
 }
 
 /// Something that runs, counted as long as it does.
@@ -83,6 +116,14 @@ impl Metrics {
             "Bytes of blobs moved: in from clients, out to clients, by the layer that keeps them",
             bytes.clone(),
         );
+        let spared = Family::<SparedLabels, Counter>::default();
+        collection.register(
+            "registry_spared_blobs",
+            "Blobs that pushing clients need not send",
+            spared.clone(),
+        );
+        let spared_bytes = Family::<SparedLabels, Counter>::default();
+        collection.register("registry_spared_bytes", "Bytes of those blobs", spared_bytes.clone());
         let mut gauge = |name, help| {
             let gauge = Gauge::<i64, AtomicI64>::default();
             collection.register(name, help, gauge.clone());
@@ -95,8 +136,20 @@ impl Metrics {
         collection.register("registry_build", "The program", build);
         let started = SystemTime::now();
         collection.register_collector(Box::new(OfProcess { started }));
-        let metrics =
-            Self { collection, requests, durations, bytes, running, uploads, connections };
+        let metrics = Self {
+            collection,
+            requests,
+            durations,
+            bytes,
+            spared,
+            spared_bytes,
+            running,
+            uploads,
+            connections,
+            total: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            started,
+        };
         // A line that is there from the start can be watched from the start.
         metrics.bytes_in();
         metrics.bytes_out(Layer::Local);
@@ -112,6 +165,10 @@ impl Metrics {
     pub(super) fn end(&self, method: &Method, route: &'static str, code: u16, taken: Duration) {
         let method = label(method);
         self.running.dec();
+        self.total.fetch_add(1, Ordering::Relaxed);
+        if code >= 500 {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
         self.requests.get_or_create(&RequestLabels { method, route, code }).inc();
         let labels = DurationLabels { method, route };
         self.durations.get_or_create(&labels).observe(taken.as_secs_f64());
@@ -134,6 +191,30 @@ impl Metrics {
     pub(super) fn upload(&self) -> Running {
         self.uploads.inc();
         Running(self.uploads.clone())
+    }
+
+    /// A blob of this size need not be sent.
+    pub(super) fn spared(&self, how: Spared, bytes: u64) {
+        self.spared.get_or_create(&SparedLabels { how }).inc();
+        self.spared_bytes.get_or_create(&SparedLabels { how }).inc_by(bytes);
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let spared = |how| {
+            let labels = SparedLabels { how };
+            let blobs = self.spared.get_or_create(&labels).get();
+            (blobs, self.spared_bytes.get_or_create(&labels).get())
+        };
+        Totals {
+            requests: self.total.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            running: self.running.get(),
+            uploads: self.uploads.get(),
+            connections: self.connections.get(),
+            received: self.bytes_in().get(),
+            known: spared(Spared::Known),
+            mounted: spared(Spared::Mounted),
+        }
     }
 
     pub(super) fn connected(&self) {

@@ -33,6 +33,7 @@ mod rules;
 mod service;
 mod signer;
 mod speculative;
+mod status;
 mod tags;
 mod token;
 mod uploads;
@@ -50,6 +51,7 @@ use self::metrics::Metrics;
 use self::names::Repository;
 use self::record::Record;
 use self::route::{Resource, Route};
+use self::status::Listing;
 use crate::layers::{Layers, Reader};
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Storage};
@@ -71,6 +73,7 @@ pub struct Registry {
     access: Access,
     metrics: Arc<Metrics>,
     health: Health,
+    listing: Arc<Listing>,
     sparse_images: bool,
     speculative: Speculative,
     body_idle: Duration,
@@ -84,6 +87,7 @@ impl Registry {
             access,
             metrics: Arc::new(Metrics::new()),
             health: Health::default(),
+            listing: Arc::new(Listing::new()),
             sparse_images: config.sparse_images,
             speculative: config.speculative.clone(),
             body_idle: config.body_idle.0,
@@ -104,6 +108,7 @@ impl Registry {
         match route? {
             Route::Health => self.healthz(call).await,
             Route::Metrics => self.metrics(call).await,
+            Route::Status => self.status(call).await,
             Route::Token => self.token(call).await,
             Route::Base => self.base(call),
             Route::Catalog => self.catalog(call).await,

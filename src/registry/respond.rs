@@ -46,6 +46,16 @@ pub(super) fn json(document: &impl Serialize) -> Response<Body> {
     full("application/json", serde_json::to_vec(document).unwrap_or_default())
 }
 
+/// An answer with a page for people, and what it may load and do.
+pub(super) fn page(html: String, policy: &str) -> Response<Body> {
+    let mut response = full("text/html; charset=utf-8", html);
+    set(&mut response, header::CONTENT_SECURITY_POLICY, policy);
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(&mut response, header::X_FRAME_OPTIONS, "DENY");
+    set(&mut response, header::REFERRER_POLICY, "no-referrer");
+    response
+}
+
 /// Sets a header; a value that cannot stand in one is left out.
 pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: impl ToString) {
     if let Ok(value) = HeaderValue::from_str(&value.to_string()) {

@@ -9,6 +9,8 @@ pub(super) enum Route {
     Health,
     /// `/metrics`
     Metrics,
+    /// `/status`
+    Status,
     /// `/auth/token`
     Token,
     /// `/v2/`
@@ -44,6 +46,7 @@ impl Route {
         let rest = match path.as_str() {
             "/healthz" => return Ok(Self::Health),
             "/metrics" => return Ok(Self::Metrics),
+            "/status" => return Ok(Self::Status),
             "/auth/token" => return Ok(Self::Token),
             "/v2" | "/v2/" => return Ok(Self::Base),
             "/v2/_catalog" => return Ok(Self::Catalog),
@@ -59,6 +62,7 @@ impl Route {
         match self {
             Self::Health => "health",
             Self::Metrics => "metrics",
+            Self::Status => "status",
             Self::Token => "token",
             Self::Base => "base",
             Self::Catalog => "catalog",

@@ -163,10 +163,12 @@ impl Service {
     /// # Errors
     /// Uploads under way could not be written down; what was acknowledged is safe all the same.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Drained, StartError> {
+        let registry = Arc::clone(&self.server.handler);
         let drained = tokio::select! {
             drained = self.server.run(stop) => drained,
             never = drop_forgotten(&*self.storage, self.forgotten) => match never {},
             never = self.logins.watch() => match never {},
+            never = list_images(&registry) => match never {},
         };
         self.storage.suspend().await?;
         Ok(drained)
@@ -190,6 +192,12 @@ fn token_key(config: &Config) -> Result<Option<[u8; 32]>, StartError> {
 fn unusable(file: String, reason: &str) -> StartError {
     let next = "put the right one there, or run `buildset-registry init` again";
     StartError::Config { file, reason: format!("{reason}; {next}") }
+}
+
+/// Requests are answered meanwhile.
+async fn list_images(registry: &Registry) -> Infallible {
+    registry.look_through().await;
+    std::future::pending().await
 }
 
 async fn drop_forgotten(storage: &dyn Storage, after: Duration) -> Infallible {

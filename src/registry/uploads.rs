@@ -6,6 +6,7 @@ use http::header;
 use http::{Method, Response, StatusCode};
 
 use super::call::Call;
+use super::metrics::Spared;
 use super::names::Repository;
 use super::{Error, Registry, body, respond};
 use crate::auth::Action;
@@ -59,6 +60,8 @@ impl Registry {
             }
             let reader = self.access.reader(call, &[&source]);
             if self.layers.mount(reader, &source, &repository.key, digest).await? {
+                let size = self.storage.blob_size(&repository.key, digest).await?;
+                self.metrics.spared(Spared::Mounted, size);
                 return Ok(true);
             }
         }

@@ -22,6 +22,7 @@ mod registry_pull;
 mod registry_push;
 mod registry_root;
 mod registry_skopeo;
+mod registry_status;
 mod registry_users;
 mod support;
 mod tenants;
