@@ -20,9 +20,18 @@ impl Served {
         Self::start_logging(options, Stdio::null())
     }
 
-    /// The same, with a place for its log.
+    /// The same on a port that is said.
+    pub fn start_on(address: SocketAddr, options: &[&str]) -> Self {
+        Self::launch(&address.to_string(), options, Stdio::null())
+    }
+
+    /// On a free port, with a place for its log.
     pub fn start_logging(options: &[&str], log: impl Into<Stdio>) -> Self {
-        let mut process = registry(&["serve", "--listen", "127.0.0.1:0"])
+        Self::launch("127.0.0.1:0", options, log)
+    }
+
+    fn launch(address: &str, options: &[&str], log: impl Into<Stdio>) -> Self {
+        let mut process = registry(&["serve", "--listen", address])
             .args(options)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -35,6 +44,11 @@ impl Served {
         assert_eq!(ready["pid"], process.id());
         let address = ready["listening"][0].as_str().unwrap().parse().unwrap();
         Self { address, process, stdout }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// `kill -9`.
