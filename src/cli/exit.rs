@@ -194,7 +194,7 @@ impl From<hostconfig::Error> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        use storage::Error::{InUse, UnknownFormat};
+        use storage::Error::{InUse, OldFormat, UnknownFormat};
         let item = match &error {
             StartError::Config { file, .. } => Some(file.clone()),
             StartError::Storage(InUse(folder)) => Some(folder.clone()),
@@ -204,7 +204,8 @@ impl From<StartError> for Failure {
             StartError::Config { .. }
             | StartError::Argument(_)
             | StartError::Tls(tls::Error::Name { .. }) => Self::input(error),
-            StartError::Refused(_) | StartError::Storage(InUse(_) | UnknownFormat { .. }) => {
+            StartError::Refused(_)
+            | StartError::Storage(InUse(_) | OldFormat(_) | UnknownFormat { .. }) => {
                 Self::refused(error)
             }
             _ => Self::failed("io", error),

@@ -31,6 +31,11 @@ impl Format {
 pub trait Report: Serialize {
     /// The form for people, ending with a line break.
     fn text(&self) -> String;
+
+    /// Why the program fails although it has something to report.
+    fn failure(&self) -> Option<Failure> {
+        None
+    }
 }
 
 #[derive(Serialize)]
@@ -45,8 +50,9 @@ struct Document<'a, R> {
 /// Prints the result and says how the program ended. Nothing is printed on stdout for wrong
 /// arguments: then there is no document.
 pub fn finish<R: Report>(format: Format, result: Result<R, Failure>) -> ExitCode {
+    let found = result.as_ref().ok().and_then(Report::failure);
     let (report, error) = match &result {
-        Ok(report) => (Some(report), None),
+        Ok(report) => (Some(report), found.as_ref()),
         Err(failure) => (None, Some(failure)),
     };
     let text = match (format, report, error) {

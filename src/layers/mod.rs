@@ -123,6 +123,7 @@ impl Layers {
             }
         };
         let manifest = self.local.manifest_get(repository, &digest).await?;
+        self.local.manifest_used(repository, &digest);
         Ok(local(FoundManifest { manifest, modified, origin }))
     }
 

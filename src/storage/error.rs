@@ -96,6 +96,11 @@ pub enum Error {
         /// The newest this program knows.
         known: u32,
     },
+    /// The store has to be brought into today's layout first.
+    #[error(
+        "{0} is a store of an older format, and nobody has served it with this program yet; `serve` brings it up to date"
+    )]
+    OldFormat(String),
     /// The disk or the system refused.
     #[error("cannot {doing}: {source}")]
     Io {

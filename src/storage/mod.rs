@@ -8,9 +8,13 @@
 
 mod error;
 mod filesystem;
+mod prune;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod suite_prune;
 mod upload;
+mod verify;
 
 use std::any::Any;
 use std::io;
@@ -23,7 +27,9 @@ use futures_util::stream::BoxStream;
 
 pub use self::error::Error;
 pub use self::filesystem::Filesystem;
+pub use self::prune::{PruneTotals, Pruned, PrunedBlob, PrunedManifest, Pruning};
 pub use self::upload::{UploadId, UploadState};
+pub use self::verify::{Damage, DamageKind, Verified, VerifyTotals, Verifying};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::zuul::Origin;
 
@@ -122,7 +128,7 @@ pub struct Paging {
 /// A store of images. All names are canonical.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// The size of a blob in bytes.
+    /// The size of a blob in bytes. Renews its lease.
     async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error>;
 
     /// Opens a blob, or a part of it.
@@ -245,6 +251,15 @@ pub trait Storage: Send + Sync {
 
     /// Reads and writes a little, to find out whether the store can be used.
     async fn probe(&self) -> Result<(), Error>;
+
+    /// Notes that somebody pulled a manifest, for `prune`. Never blocks and never fails; it is written
+    /// down soon, and at most once an hour.
+    fn manifest_used(&self, repository: &RepositoryName, digest: &Digest);
+
+    /// Removes what nobody needs. Pushes and pulls may go on, in other processes too: a blob has a
+    /// lease in each repository that links it, renewed by upload, mount, [`Storage::blob_size`] and
+    /// [`Storage::manifest_put`], and every decision is made again at the moment of the removal.
+    async fn prune(&self, pruning: Pruning) -> Result<Pruned, Error>;
 
     /// Writes down the uploads that are under way, so that the next process can go on with them.
     async fn suspend(&self) -> Result<(), Error>;

@@ -8,6 +8,7 @@ use std::io;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+pub(super) use super::suite_prune::*;
 use super::{Error, NewManifest, Paging, Part, Storage, StoredManifest, TagState, UploadId};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::zuul::Origin;
@@ -34,6 +35,11 @@ macro_rules! suite {
             a_deleted_tag_leaves_its_manifest
             a_tag_knows_its_origin_until_it_is_set_again
             lists_are_sorted_and_cut
+            prune_takes_what_is_old_and_leaves_what_is_needed
+            a_pull_keeps_an_image_from_being_pruned
+            prune_keeps_what_it_is_told_to
+            a_question_for_a_blob_renews_its_lease
+            an_image_pushed_again_while_pruning_stays_whole
         );
     };
     (@each $open:path: $($test:ident)*) => {$(
@@ -46,11 +52,11 @@ macro_rules! suite {
 }
 pub(super) use suite;
 
-fn name(text: &str) -> RepositoryName {
+pub(super) fn name(text: &str) -> RepositoryName {
     text.parse().unwrap()
 }
 
-fn tag(text: &str) -> Tag {
+pub(super) fn tag(text: &str) -> Tag {
     text.parse().unwrap()
 }
 
@@ -59,7 +65,7 @@ fn bytes_of(parts: &[&'static [u8]]) -> super::ByteStream {
     stream::iter(parts).boxed()
 }
 
-async fn push(store: &dyn Storage, repository: &str, content: &'static [u8]) -> Digest {
+pub(super) async fn push(store: &dyn Storage, repository: &str, content: &'static [u8]) -> Digest {
     let digest = Digest::sha256(content);
     let repository = name(repository);
     let id = store.upload_create(&repository).await.unwrap();
@@ -69,13 +75,22 @@ async fn push(store: &dyn Storage, repository: &str, content: &'static [u8]) -> 
     digest
 }
 
-async fn read(store: &dyn Storage, repository: &str, digest: &Digest, part: Part) -> Vec<u8> {
+pub(super) async fn read(
+    store: &dyn Storage,
+    repository: &str,
+    digest: &Digest,
+    part: Part,
+) -> Vec<u8> {
     let blob = store.blob_open(&name(repository), digest, part).await;
     let parts: Vec<Bytes> = blob.unwrap().bytes.try_collect().await.unwrap();
     parts.concat()
 }
 
-fn manifest(bytes: &'static [u8], blobs: &[(&Digest, u64)], tags: &[&str]) -> NewManifest {
+pub(super) fn manifest(
+    bytes: &'static [u8],
+    blobs: &[(&Digest, u64)],
+    tags: &[&str],
+) -> NewManifest {
     NewManifest {
         manifest: StoredManifest {
             digest: Digest::sha256(bytes),

@@ -2,7 +2,11 @@
 
 mod configure_client;
 mod init;
+mod place;
+mod prune;
 mod serve;
+mod stores;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,6 +32,10 @@ enum Command {
     ConfigureClient(configure_client::Arguments),
     /// Serve until SIGTERM; print addresses and process id as one line of JSON once it answers
     Serve(serve::Arguments),
+    /// Remove images nobody has pushed or pulled for long, also while another process serves them
+    Prune(prune::Arguments),
+    /// Read and hash everything, and report what is damaged, also while another process serves it
+    Verify(verify::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -47,7 +55,13 @@ Examples:
     buildset-registry configure-client --connection connection.json
     buildset-registry configure-client --undo
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 refused (already being served).";
+  Say what was not used for a week, and remove it; look for damage:
+    buildset-registry prune --root ~/registry --older-than 7d --dry-run
+    buildset-registry prune --root ~/registry --older-than 7d
+    buildset-registry verify --root ~/registry
+
+Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments or configuration, 3 refused (already
+being served or pruned).";
 
 /// Runs the program.
 #[must_use]
@@ -59,5 +73,7 @@ pub fn main() -> ExitCode {
             super::run(&arguments.common, async { configure.run() })
         }
         Command::Serve(serve) => serve.run(&arguments.common),
+        Command::Prune(prune) => super::run(&arguments.common, prune.run()),
+        Command::Verify(verify) => super::run(&arguments.common, async { verify.run() }),
     }
 }

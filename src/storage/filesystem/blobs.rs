@@ -37,14 +37,14 @@ impl Inner {
             let _shared = self.changes.shared()?;
             return self.lease(repository, digest);
         }
-        let (_, size) = self.open_content(digest, link)?;
+        let (_, size) = self.open_content(repository, digest, link)?;
         Ok(size)
     }
 
     /// The size of a blob, whose lease is renewed. Held shared, so that it is not being removed.
     pub(super) fn lease(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
         let link = self.demand_link(repository, digest)?;
-        let (_, size) = self.open_content(digest, link)?;
+        let (_, size) = self.open_content(repository, digest, link)?;
         renew(&self.layout.link(repository, digest))?;
         Ok(size)
     }
@@ -56,7 +56,7 @@ impl Inner {
         part: Part,
     ) -> Result<Blob, Error> {
         let link = self.demand_link(repository, digest)?;
-        let (file, size) = self.open_content(digest, link)?;
+        let (file, size) = self.open_content(repository, digest, link)?;
         let range = part.resolve(size)?;
         let bytes = Reader::open(file, range.clone())
             .map_err(|e| failed("read", &self.layout.data(digest), e))?;
@@ -64,11 +64,20 @@ impl Inner {
     }
 
     /// The content behind a link. Content of another size than was linked is damage.
-    fn open_content(&self, digest: &Digest, link: Link) -> Result<(File, u64), Error> {
+    fn open_content(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        link: Link,
+    ) -> Result<(File, u64), Error> {
         let path = self.layout.data(digest);
         let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
         let file = match File::open(&path) {
-            Err(error) if is_absent(&error) => return Err(damaged("linked but not there")),
+            // Both may have gone since we looked.
+            Err(error) if is_absent(&error) => {
+                self.demand_link(repository, digest)?;
+                return Err(damaged("linked but not there"));
+            }
             result => result.map_err(|e| failed("open", &path, e))?,
         };
         let size = file.metadata().map_err(|e| failed("look at", &path, e))?.len();

@@ -1,15 +1,17 @@
 use std::any::Any;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
 use super::{Filesystem, Inner};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{
-    Blob, ByteStream, Error, NewManifest, Page, Paging, Part, Storage, StoredManifest, TagState,
-    UploadId, copy_blob,
+    Blob, ByteStream, Error, NewManifest, Page, Paging, Part, Pruned, Pruning, Storage,
+    StoredManifest, TagState, UploadId, copy_blob,
 };
 
 #[async_trait]
@@ -195,6 +197,18 @@ impl Storage for Filesystem {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn manifest_used(&self, repository: &RepositoryName, digest: &Digest) {
+        if self.inner.manifest_used(repository, digest) {
+            let inner = Arc::clone(&self.inner);
+            // Nobody waits for it.
+            drop(spawn_blocking(move || inner.write_down_used()));
+        }
+    }
+
+    async fn prune(&self, pruning: Pruning) -> Result<Pruned, Error> {
+        self.blocking(move |inner| inner.prune(&pruning)).await
     }
 
     async fn suspend(&self) -> Result<(), Error> {

@@ -248,6 +248,29 @@ impl Files {
         }
     }
 
+    /// Takes a file or folder out of its place; it is removed with the draft.
+    pub(super) fn withdraw(
+        &self,
+        path: &Path,
+        unsynced: &mut Unsynced,
+    ) -> Result<Option<Draft>, Error> {
+        let to = self.draft_path();
+        match self.try_rename(path, &to, &mut Unsynced::default()) {
+            Ok(()) => {
+                self.note(path.parent().unwrap_or(path), unsynced);
+                Ok(Some(Draft { path: to, file: None, disk: Arc::clone(&self.disk) }))
+            }
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(failed("remove", path, error)),
+        }
+    }
+
+    /// Removes a folder that may not be empty, and then stays.
+    pub(super) fn remove_if_empty(&self, folder: &Path) {
+        // A folder more does no harm.
+        let _ = self.disk.remove_folder(folder);
+    }
+
     /// Removes a folder with all in it, of which nothing is to last.
     pub(super) fn remove_all(&self, folder: &Path) -> Result<(), Error> {
         remove_all(&*self.disk, folder).map_err(|e| failed("remove", folder, e))

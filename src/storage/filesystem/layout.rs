@@ -59,6 +59,10 @@ impl Layout {
         self.root.join("gate")
     }
 
+    pub(super) fn prune(&self) -> PathBuf {
+        self.root.join("prune")
+    }
+
     pub(super) fn temporary(&self) -> PathBuf {
         self.root.join("temporary")
     }

@@ -10,17 +10,26 @@ mod changes;
 mod disk;
 mod driver;
 mod files;
+mod graph;
 mod layout;
 mod lists;
 mod manifests;
 mod migrate;
+#[cfg(test)]
+mod power;
 mod reader;
+mod sweep;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_power;
 mod uploads;
+mod used;
+mod verify;
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::io;
+use std::path::{self, Path};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,7 +41,8 @@ use self::disk::{Disk, System};
 use self::files::{Files, failed};
 use self::layout::Layout;
 use self::uploads::{Uploads, Writer};
-use super::{ByteStream, Durability, Error};
+use self::used::Used;
+use super::{ByteStream, Durability, Error, Verified, Verifying};
 
 /// The layout this program writes; see [`Layout`].
 const FORMAT: u32 = 2;
@@ -52,6 +62,7 @@ struct Inner {
     layout: Layout,
     files: Files,
     uploads: Uploads,
+    used: Used,
     changes: Changes,
     /// Locked as long as the store is open.
     _lock: File,
@@ -66,7 +77,45 @@ impl Filesystem {
         Self::open_on(Arc::new(System), root, durability)
     }
 
+    /// Opens the store that another process may be serving, to look at it or to remove from it.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// There is no store, or none of this program's format; one that is being migrated is in use.
+    pub fn beside(root: &Path, durability: Durability) -> Result<Self, Error> {
+        let root = &path::absolute(root).map_err(|e| failed("find", root, e))?;
+        let layout = Layout::new(root);
+        let found = migrate::format(&layout)?;
+        let visitors = match found {
+            None => Err(failed("open", &layout.format(), io::ErrorKind::NotFound.into())),
+            Some(_) => open_to_lock(&layout.visitors()),
+        }?;
+        take(&layout, visitors.try_lock_shared())?;
+        match migrate::format(&layout)? {
+            Some(FORMAT) => {}
+            _ => return Err(Error::OldFormat(root.display().to_string())),
+        }
+        let prefix = format!("{VISITOR}{}-", std::process::id());
+        let files = Files::new(root, layout.temporary(), durability, Arc::new(System), prefix);
+        Ok(Self { inner: Arc::new(Inner::new(layout, files, visitors)) })
+    }
+
+    /// Looks through the whole store for what is not as it was stored; `progress` gets the number of
+    /// bytes hashed since it was last called, from several threads. Pushes and pulls may go on.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// The disk refuses. Damage is no error.
+    pub fn verify(
+        &self,
+        how: Verifying,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Verified, Error> {
+        self.inner.verify(how, progress)
+    }
+
     fn open_on(disk: Arc<dyn Disk>, root: &Path, durability: Durability) -> Result<Self, Error> {
+        let root = &path::absolute(root).map_err(|e| failed("find", root, e))?;
         let layout = Layout::new(root);
         let files = Files::new(root, layout.temporary(), durability, disk, String::new());
         files.make_folder(root)?;
@@ -138,7 +187,14 @@ async fn gather(bytes: &mut ByteStream, ended: &mut bool) -> Batch {
 impl Inner {
     fn new(layout: Layout, files: Files, lock: File) -> Self {
         let changes = Changes::new(layout.turn(), layout.gate());
-        Self { layout, files, uploads: Uploads::default(), changes, _lock: lock }
+        Self {
+            layout,
+            files,
+            uploads: Uploads::default(),
+            used: Used::default(),
+            changes,
+            _lock: lock,
+        }
     }
 
     fn probe(&self) -> Result<(), Error> {

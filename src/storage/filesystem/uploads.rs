@@ -142,8 +142,19 @@ impl Inner {
         Ok(file)
     }
 
+    /// However it ends, the upload is gone: of one that failed nobody knows what is on the disk, and
+    /// its client starts anew.
     pub(super) fn upload_finish(&self, mut writer: Writer, digest: &Digest) -> Result<u64, Error> {
-        self.write(&mut writer, &[])?;
+        let result = self.finish(&mut writer, digest);
+        match result {
+            Ok(_) => self.uploads.remove(writer.id()),
+            Err(_) => self.give_up(writer.id())?,
+        }
+        result
+    }
+
+    fn finish(&self, writer: &mut Writer, digest: &Digest) -> Result<u64, Error> {
+        self.write(writer, &[])?;
         let state = &writer.state;
         let path = self.layout.upload(&state.id);
         let Some(file) = writer.file.take() else {
@@ -156,19 +167,11 @@ impl Inner {
             algorithm => digest_of_file(&file, algorithm).map_err(|e| failed("read", &path, e))?,
         };
         if actual != *digest {
-            self.drop_upload(&state.id)?;
             return Err(Error::DigestMismatch { expected: digest.clone(), actual });
         }
-        let kept = self
-            .files
-            .sync_data(&file, &path)
-            .and_then(|()| self.keep(&path, &state.repository, digest, state.offset));
-        match kept {
-            Ok(()) => self.uploads.remove(&state.id),
-            // What is on the disk now, nobody knows: the client starts anew.
-            Err(_) => self.give_up(&state.id)?,
-        }
-        kept.map(|()| state.offset)
+        self.files.sync_data(&file, &path)?;
+        self.keep(&path, &state.repository, digest, state.offset)?;
+        Ok(state.offset)
     }
 
     /// Drops an upload that failed, so that its space is free again. Why it failed is to be told, not

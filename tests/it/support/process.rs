@@ -20,23 +20,16 @@ impl Served {
         Self::start_logging(options, Stdio::null())
     }
 
-    /// The same on a port that is said.
-    pub fn start_on(address: SocketAddr, options: &[&str]) -> Self {
-        Self::launch(&address.to_string(), options, Stdio::null())
-    }
-
-    /// On a free port, with a place for its log.
+    /// The same, with a place for its log.
     pub fn start_logging(options: &[&str], log: impl Into<Stdio>) -> Self {
-        Self::launch("127.0.0.1:0", options, log)
+        let mut command = registry(&["serve", "--listen", "127.0.0.1:0"]);
+        command.args(options).stderr(log);
+        Self::start_as(command)
     }
 
-    fn launch(address: &str, options: &[&str], log: impl Into<Stdio>) -> Self {
-        let mut process = registry(&["serve", "--listen", address])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+    /// Runs a command that ends up as a process that serves; returns when it answers.
+    pub fn start_as(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -46,8 +39,8 @@ impl Served {
         Self { address, process, stdout }
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
