@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::caller::{Level, User};
+use super::files::warn_if_open;
 use super::htpasswd::Htpasswd;
 use super::service::StartError;
 use super::speculative::Speculative;
@@ -49,6 +50,8 @@ pub struct Config {
     /// How long a request body may bring no bytes.
     #[serde(default = "default_body_idle")]
     pub body_idle: Period,
+    /// After which time it ends by itself; left out: never.
+    pub max_lifetime: Option<Period>,
 }
 
 /// The server's certificate and key, PEM.
@@ -96,6 +99,9 @@ impl Config {
         let mut config: Self = parse(&text)
             .and_then(checked)
             .map_err(|reason| StartError::Config { file: name, reason })?;
+        if !config.users.is_empty() {
+            warn_if_open(file, "passwords");
+        }
         let folder = file.parent().unwrap_or(Path::new(""));
         let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let htpasswd = config.htpasswd.iter_mut().map(|htpasswd| &mut htpasswd.file);

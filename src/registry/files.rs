@@ -1,6 +1,6 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -34,10 +34,27 @@ pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// Warns where everybody on the machine can read what is a secret.
+pub(super) fn warn_if_open(path: &Path, holds: &str) {
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.mode());
+    if mode & 0o004 != 0 {
+        let mode = format!("{:04o}", mode & 0o7777);
+        tracing::warn!(file = %path.display(), mode, "everybody here can read {holds}: chmod 600");
+    }
+}
+
 /// The key tokens are signed with, if it is there.
 pub(super) fn token_key(path: &Path) -> io::Result<Option<[u8; 32]>> {
-    let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it does not hold exactly 32 bytes");
-    read_if_there(path)?.map(|bytes| bytes.try_into().map_err(wrong)).transpose()
+    let wrong = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    let Some(bytes) = read_if_there(path)? else { return Ok(None) };
+    let Ok(key) = <[u8; 32]>::try_from(bytes) else {
+        return wrong("it does not hold exactly 32 bytes");
+    };
+    // What somebody wrote there to have a file is what somebody else can guess.
+    if key.iter().all(|byte| Some(byte) == key.first()) {
+        return wrong("its 32 bytes are all the same and no secret");
+    }
+    Ok(Some(key))
 }
 
 /// Makes the key tokens are signed with. Of several that make it at the same time one wins.

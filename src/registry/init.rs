@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::files::{lock, new_token_key, private_file, private_folder, read_if_there, token_key};
-use super::root_config::settle;
+use super::root_config::{Wanted, settle};
 use super::service::StartError;
 use crate::tls::{Authority, Subject, server_config};
 use crate::zuul::Connection;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub port: u16,
     /// The login name.
     pub user: String,
+    /// Whether it is a site's, which lives long and survives a loss of power, or one buildset's.
+    pub site: bool,
 }
 
 /// What was made, or found.
@@ -80,7 +82,8 @@ pub fn init(plan: &Plan) -> Result<Initialised, StartError> {
     let _alone = lock(&lock_file).map_err(|error| StartError::io("lock", &lock_file, error))?;
     let before = previous_connection(root);
     let config = root.join(CONFIG_FILE);
-    let settled = settle(&config, plan.port, &plan.user, before.as_ref())?;
+    let wanted = Wanted { port: plan.port, user: &plan.user, site: plan.site };
+    let settled = settle(&config, wanted, before.as_ref())?;
 
     let folder = root.join("tls");
     private_folder(&folder).map_err(|error| StartError::io("create", &folder, error))?;

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::caller::{Account, Rights, User};
+use super::files;
 use super::htpasswd::{self, Htpasswd, Table, Watched};
 use super::service::StartError;
 use super::signer::Signer;
@@ -77,7 +78,7 @@ impl Logins {
     /// A file cannot be read or holds what is not understood, or a name is there twice.
     pub(super) fn open(
         users: &[User],
-        files: &[Htpasswd],
+        htpasswd: &[Htpasswd],
         signer: Arc<Signer>,
     ) -> Result<Self, StartError> {
         let mut key = [0; 32];
@@ -102,11 +103,12 @@ impl Logins {
             let seals = (logins.seal(&[&user.name]), logins.seal(&[&user.password]));
             logins.plain.push((account, seals.0, seals.1));
         }
-        let mut watched: Vec<Watched> = files.iter().map(Watched::new).collect();
+        let mut watched: Vec<Watched> = htpasswd.iter().map(Watched::new).collect();
         let mut all = Files::default();
         for (number, file) in watched.iter_mut().enumerate() {
             let name = file.file.display().to_string();
             let config = |reason| StartError::Config { file: name.clone(), reason };
+            files::warn_if_open(&file.file, "hashes of passwords");
             if let Some(table) = file.read_if_changed().map_err(config)? {
                 all = logins.replaced(&all, number, &file.rights, table).map_err(config)?;
             }

@@ -6,6 +6,15 @@ use super::files::read_if_there;
 use super::service::StartError;
 use crate::zuul::Connection;
 
+/// What the configuration file of a root depends on, besides the password.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) port: u16,
+    pub(super) user: &'a str,
+    /// For a site, and not for one buildset.
+    pub(super) site: bool,
+}
+
 /// What the configuration file of a root is to hold.
 pub(super) struct Settled {
     /// The password of the user.
@@ -18,8 +27,7 @@ pub(super) struct Settled {
 /// the connection will say; one of ours without its connection is what an interrupted call left.
 pub(super) fn settle(
     file: &Path,
-    port: u16,
-    user: &str,
+    wanted: Wanted<'_>,
     before: Option<&Connection>,
 ) -> Result<Settled, StartError> {
     let bytes = read_if_there(file).map_err(|error| StartError::io("read", file, error))?;
@@ -28,17 +36,22 @@ pub(super) fn settle(
             Some(before) => before.password.clone(),
             None => random_password()?,
         };
-        return Ok(Settled { text: Some(text(port, user, &password)), password });
+        return Ok(Settled { text: Some(text(wanted, &password)), password });
     };
     let config = Config::read(file).map_err(with_next_step)?;
-    let is_ours = |user: &&User| bytes == text(config.port, &user.name, &user.password).as_bytes();
+    let is_ours = |user: &&User| {
+        [false, true].into_iter().any(|site| {
+            let written = Wanted { port: config.port, user: &user.name, site };
+            bytes == text(written, &user.password).as_bytes()
+        })
+    };
     let ours = config.users.first().filter(is_ours);
     let password = match (before, ours) {
         (Some(before), Some(_)) => before.password.clone(),
         (None, Some(user)) => user.password.clone(),
-        (_, None) => edited(file, &config, port, user, before)?,
+        (_, None) => edited(file, &config, wanted, before)?,
     };
-    let wanted = text(port, user, &password);
+    let wanted = text(wanted, &password);
     let stays = ours.is_none() || bytes == wanted.as_bytes();
     Ok(Settled { password, text: (!stays).then_some(wanted) })
 }
@@ -47,8 +60,7 @@ pub(super) fn settle(
 fn edited(
     file: &Path,
     config: &Config,
-    port: u16,
-    user: &str,
+    Wanted { port, user, .. }: Wanted<'_>,
     before: Option<&Connection>,
 ) -> Result<String, StartError> {
     let same_port = before.is_some_and(|before| before.port == port);
@@ -83,7 +95,7 @@ fn with_next_step(error: StartError) -> StartError {
     }
 }
 
-fn text(port: u16, user: &str, password: &str) -> String {
+fn text(Wanted { port, user, site }: Wanted<'_>, password: &str) -> String {
     // JSON strings are YAML strings.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     format!(
@@ -102,7 +114,7 @@ storage:
   folder: storage
   # What a push that was answered survives: `process`, the end of the process at any moment;
   # `commit`, a loss of power too (slower: data is synced before the answer).
-  durability: process
+  durability: {durability}
 
 # 32 random bytes that tokens are signed with. Without the file a start makes new ones, and tokens given
 # before (they last an hour) are worth nothing: clients ask for others.
@@ -128,7 +140,12 @@ users:
 
 # How long a push may bring no bytes.
 #body_idle: 60s
+
+# After this time it ends, so that a forgotten registry of a buildset does not stay.
+{comment}max_lifetime: 24h
 ",
+        durability = if site { "commit" } else { "process" },
+        comment = if site { "#" } else { "" },
         user = quoted(user),
         password = quoted(password),
     )

@@ -4,9 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
+use tokio::net::TcpListener;
 
 use super::access::Access;
 use super::logins::Logins;
@@ -19,6 +20,9 @@ use crate::tls;
 
 /// An upload nobody has touched for so long is dropped.
 const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// How often is tried what another process may be in the way of.
+const ATTEMPT: Duration = Duration::from_millis(5);
 
 /// How often is looked for such uploads, at least.
 const LOOK: Duration = Duration::from_secs(60);
@@ -73,6 +77,15 @@ impl StartError {
     pub(super) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing: format!("{doing} {}", path.display()), source }
     }
+
+    /// Whether another process has what is needed.
+    fn is_in_use(&self) -> bool {
+        match self {
+            Self::Storage(storage::Error::InUse(_)) => true,
+            Self::Listen(error) => error.kind() == io::ErrorKind::AddrInUse,
+            _ => false,
+        }
+    }
 }
 
 impl Service {
@@ -93,26 +106,37 @@ impl Service {
     /// # Errors
     /// Another process serves the store, or a file or socket cannot be had.
     pub async fn open(config: &Config, listen: &[SocketAddr]) -> Result<Self, StartError> {
+        Self::take_over(config, listen, Duration::ZERO).await
+    }
+
+    /// The same, but waits for another process that has sockets or store to end. Clients that come in
+    /// the meantime wait, too: the sockets are bound as soon as they are free, the store is opened when
+    /// the other is done with it.
+    ///
+    /// # Errors
+    /// The other process is still there when the time is over, or a file or socket cannot be had.
+    pub async fn take_over(
+        config: &Config,
+        listen: &[SocketAddr],
+        wait: Duration,
+    ) -> Result<Self, StartError> {
         let tls = server_config(config)?;
-        let store = config.storage.clone();
-        let opening =
-            tokio::task::spawn_blocking(move || Filesystem::open(&store.folder, store.durability));
-        let opened = opening.await.map_err(|error| StartError::Io {
-            doing: "open the store".to_owned(),
-            source: error.into(),
-        })?;
-        let storage: Arc<dyn Storage> = Arc::new(opened?);
+        let until = Instant::now() + wait;
+        let listen = if listen.is_empty() { &config.listen } else { listen };
+        let early = match wait.is_zero() {
+            true => None,
+            false => Some(patiently(until, || bind(config, listen)).await?),
+        };
+        let storage: Arc<dyn Storage> = Arc::new(patiently(until, || open_store(config)).await?);
         let key = match token_key(config)? {
             Some(key) => key,
             None => files::new_token_key(&config.token_key)
                 .map_err(|error| StartError::io("write", &config.token_key, error))?,
         };
-        let listen = if listen.is_empty() { &config.listen } else { listen };
-        let listeners = match listen {
-            [] => serve::bind_any(config.port).await,
-            addresses => serve::bind(addresses).await,
+        let listeners = match early {
+            Some(listeners) => listeners,
+            None => bind(config, listen).await?,
         };
-        let listeners = listeners.map_err(StartError::Listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let signer = Arc::new(Signer::new(key));
         let logins = Arc::new(Logins::open(&config.users, &config.htpasswd, Arc::clone(&signer))?);
@@ -158,6 +182,12 @@ impl Service {
         &self.addresses
     }
 
+    /// What keeps the store from others even when it has run.
+    #[must_use]
+    pub fn hold(&self) -> impl Sized + use<> {
+        Arc::clone(&self.storage)
+    }
+
     /// Serves until `stop` is done and requests have ended, then writes down what is under way.
     ///
     /// # Errors
@@ -175,8 +205,43 @@ impl Service {
     }
 }
 
+/// Tries again while another process is in the way and there is time.
+async fn patiently<T>(
+    until: Instant,
+    attempt: impl AsyncFn() -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    loop {
+        match attempt().await {
+            Err(error) if error.is_in_use() && Instant::now() < until => {
+                tokio::time::sleep(ATTEMPT).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn open_store(config: &Config) -> Result<Filesystem, StartError> {
+    let store = config.storage.clone();
+    let opening =
+        tokio::task::spawn_blocking(move || Filesystem::open(&store.folder, store.durability));
+    let opened = opening.await.map_err(|error| StartError::Io {
+        doing: "open the store".to_owned(),
+        source: error.into(),
+    })?;
+    Ok(opened?)
+}
+
+async fn bind(config: &Config, listen: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    let listeners = match listen {
+        [] => serve::bind_any(config.port).await,
+        addresses => serve::bind(addresses).await,
+    };
+    listeners.map_err(StartError::Listen)
+}
+
 fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, StartError> {
     let Some(tls) = &config.tls else { return Ok(None) };
+    files::warn_if_open(&tls.key, "a private key");
     match tls::server_config(&tls.certificate, &tls.key) {
         Ok(config) => Ok(Some(config)),
         Err(tls::Error::File { file, reason }) => Err(unusable(file, &reason)),
@@ -186,6 +251,7 @@ fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, StartErro
 
 fn token_key(config: &Config) -> Result<Option<[u8; 32]>, StartError> {
     let file = &config.token_key;
+    files::warn_if_open(file, "the key that tokens are signed with");
     files::token_key(file).map_err(|error| unusable(file.display().to_string(), &error.to_string()))
 }
 

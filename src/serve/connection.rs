@@ -2,6 +2,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use hyper::server::conn::http1;
@@ -9,16 +11,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::sent::{Metered, OnSent, Wire};
 use super::stall::Stall;
 use super::tunnel::{Dug, Line};
-use super::{Handler, Peer};
+use super::{Handler, Peer, Signals};
 
 /// How much encrypted data may wait for the network.
 const TLS_BUFFER: usize = 1024 * 1024;
+
+/// For how long a server that ends waits for the first request of a new connection.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// What all connections of a server have in common.
 pub(super) struct Shared<H> {
@@ -62,8 +68,9 @@ where
     H: Handler,
 {
     let Line { limits, signals } = line;
-    let (wire, dug) = (Wire::default(), Dug::default());
+    let (wire, dug, first) = (Wire::default(), Dug::default(), First::default());
     let service = service_fn(|mut request| async {
+        first.has_come();
         let upgrade = Dug::prepare(&mut request);
         let mut response = handler.answer(request, peer).await;
         dug.keep(upgrade, &mut response);
@@ -87,7 +94,7 @@ where
         let mut connection = pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = signals.stop.cancelled() => {
+            () = first.or_end(signals) => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => Some(ended),
@@ -103,6 +110,30 @@ where
             tracing::debug!(address = %peer.address, %error, "the connection broke off");
         }
         None => {}
+    }
+}
+
+/// The first request of a connection.
+#[derive(Default)]
+struct First {
+    came: AtomicBool,
+    told: Notify,
+}
+
+impl First {
+    fn has_come(&self) {
+        if !self.came.swap(true, Ordering::Relaxed) {
+            self.told.notify_one();
+        }
+    }
+
+    /// Done when the connection is to end after its request; a new one may still send its first.
+    async fn or_end(&self, signals: &Signals) {
+        signals.stop.cancelled().await;
+        if !self.came.load(Ordering::Relaxed) {
+            let first = timeout(SILENT, self.told.notified());
+            let _ = signals.abort.run_until_cancelled(first).await;
+        }
     }
 }
 

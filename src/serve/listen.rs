@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -83,4 +83,24 @@ pub(super) async fn accept<H: Handler>(
             }
         }
     }
+    for (stream, address) in let_in(listener) {
+        let (shared, slots) = (Arc::clone(&shared), Arc::clone(&slots));
+        tracker.spawn(async move {
+            let slot = slots.acquire_owned().await;
+            shared.serve(stream, address).await;
+            drop(slot);
+        });
+    }
+}
+
+/// The connections the system has made for a listener that ends; with it they would be reset, and their
+/// clients think they are being served.
+fn let_in(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let next = || {
+        let (stream, address) = listener.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address))
+    };
+    std::iter::from_fn(next).collect()
 }

@@ -151,5 +151,28 @@ async fn nothing_but_connect_begins_a_tunnel() {
     assert!(read_to(&mut stream, "ok").await.starts_with("HTTP/1.1 200"));
     running.stop.send(()).unwrap();
     assert!(is_closed(&mut stream).await);
+}
+
+#[tokio::test]
+async fn who_was_let_in_before_the_end_is_served() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let running = start(limits, LONG).await;
+    let mut first = TcpStream::connect(running.address).await.unwrap();
+    first.write_all(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    // The system has taken these, the server has not.
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    waiting[0].write_all(REQUEST).await.unwrap();
+    running.stop.send(()).unwrap();
+    sleep(Duration::from_millis(50)).await;
+    assert!(TcpStream::connect(running.address).await.is_err());
+    first.write_all(b"1").await.unwrap();
+    assert!(first.read(&mut [0; 1024]).await.unwrap() > 0);
+    assert!(waiting[0].read(&mut [0; 1024]).await.unwrap() > 0);
+    assert!(ask(&mut waiting[1]).await.unwrap() > 0);
+    // The last one says nothing, and holds nobody up.
     assert_eq!(timeout(LONG, running.ended).await.unwrap().unwrap(), Drained::Completely);
 }

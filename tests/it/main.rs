@@ -22,6 +22,7 @@ mod registry_manifests;
 mod registry_metrics;
 mod registry_pull;
 mod registry_push;
+mod registry_replace;
 mod registry_root;
 mod registry_skopeo;
 mod registry_status;

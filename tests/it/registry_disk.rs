@@ -40,7 +40,7 @@ fn push(served: &Served, repository: &str, content: &[u8]) -> Answer {
 
 fn free(served: &Served, folder: &Path) -> u64 {
     // The way into the file system of another process.
-    let inside = PathBuf::from(format!("/proc/{}/root", served.pid()))
+    let inside = PathBuf::from(format!("/proc/{}/root", served.id()))
         .join(folder.join("storage").strip_prefix("/").unwrap());
     let disk = rustix::fs::statvfs(&inside).unwrap();
     disk.f_bavail * disk.f_frsize
@@ -82,7 +82,7 @@ fn a_disk_without_a_byte_left_refuses_manifests_and_takes_them_when_there_is_spa
     let served = serve_on_a_small_disk(folder.path(), 4);
     assert_eq!(push(&served, "a", b"config").status, 201);
     assert_eq!(push(&served, "a", b"layer").status, 201);
-    let inside = PathBuf::from(format!("/proc/{}/root", served.pid()))
+    let inside = PathBuf::from(format!("/proc/{}/root", served.id()))
         .join(folder.path().join("storage").strip_prefix("/").unwrap());
     let filler = inside.join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();

@@ -253,16 +253,55 @@ fn in_the_background_it_serves_until_it_is_told_to_stop() {
 }
 
 #[test]
+fn a_buildsets_registry_has_an_end_and_a_sites_does_not_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = || fs::read_to_string(folder.path().join("config.yaml")).unwrap();
+    let has = |line: &str| config().lines().any(|found| found == line);
+    init(folder.path(), &HOST);
+    assert!(has("max_lifetime: 24h") && has("  durability: process"), "{}", config());
+    let site = init(folder.path(), &[HOST[0], HOST[1], "--site"]);
+    assert_eq!(site["changed"], true);
+    assert!(has("#max_lifetime: 24h") && has("  durability: commit"), "{}", config());
+    assert_eq!(init(folder.path(), &[HOST[0], HOST[1], "--site"])["changed"], false);
+}
+
+#[test]
+fn files_with_secrets_that_everybody_can_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path(), &HOST);
+    let said = |file: &str| {
+        let output =
+            registry(&["serve", "--max-lifetime", "0s", "--listen", "127.0.0.1:0", "--root"])
+                .arg(folder.path())
+                .output()
+                .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.lines().any(|line| line.contains(file) && line.contains("everybody here can read"))
+    };
+    for file in ["config.yaml", "token.key", "tls/server.key"] {
+        assert!(!said(file), "{file}");
+        let path = folder.path().join(file);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(said(file), "{file}");
+    }
+}
+
+#[test]
 fn a_lifetime_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");
-    fs::write(&file, "storage: {folder: s}\ntoken_key: k\n").unwrap();
-    let output =
-        registry(&["serve", "--max-lifetime", "1s", "--listen", "127.0.0.1:0", "--config"])
+    // The option wins over the configuration.
+    for (configured, option) in [("1s", &[][..]), ("24h", &["--max-lifetime", "1s"])] {
+        let text = format!("storage: {{folder: s}}\ntoken_key: k\nmax_lifetime: {configured}\n");
+        fs::write(&file, text).unwrap();
+        let output = registry(&["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file)
+            .args(option)
             .output()
             .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let lines = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(lines.lines().count(), 1);
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(lines.lines().count(), 1);
+    }
 }

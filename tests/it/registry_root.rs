@@ -101,6 +101,7 @@ fn key_and_certificate_files_that_cannot_be_used_are_exit_2_and_made_anew_by_ini
     let foreign = fs::read(other.path().join("tls/server.key")).unwrap();
     for (name, content) in [
         ("token.key", &b"ten bytes!"[..]),
+        ("token.key", &[0; 32]),
         ("tls/server.key", b""),
         ("tls/server.key", &foreign),
         ("tls/server.pem", b""),

@@ -28,6 +28,12 @@ pub(super) struct Arguments {
     /// The login name; its password is random
     #[arg(long, default_value = "zuul")]
     user: String,
+
+    /// For a long-lived registry of a site, such as the intermediate registry: what was answered
+    /// survives a loss of power, and it does not end by itself. Without this it is for one buildset,
+    /// and ends after 24 hours; the configuration says so and can be changed there
+    #[arg(long)]
+    site: bool,
 }
 
 impl Arguments {
@@ -38,6 +44,7 @@ impl Arguments {
             sans: self.san,
             port: self.port,
             user: self.user,
+            site: self.site,
         };
         Ok(init(&plan)?)
     }

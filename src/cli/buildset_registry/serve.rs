@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -42,7 +43,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "60s")]
     drain: Period,
 
-    /// End after this time in any case, so that a forgotten registry does not stay, e.g. 24h
+    /// Where another process serves the same root, wait so long for it to end, instead of refusing: to
+    /// replace a running registry, start the new one with this, then stop the old one. Clients that
+    /// connect in between wait for the new one
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    wait: Period,
+
+    /// End after this time in any case, so that a forgotten registry does not stay, e.g. 24h.
+    /// Without this the configuration says it
     #[arg(long, value_name = "TIME")]
     max_lifetime: Option<Period>,
 
@@ -107,18 +115,26 @@ impl Arguments {
     }
 
     async fn serve_with(&self, config: &Config, pid_file: &Path) -> Result<(), Failure> {
-        let stop = stop(self.max_lifetime.map(|period| period.0))
+        let lifetime = self.max_lifetime.or(config.max_lifetime);
+        let stop = stop(lifetime.map(|period| period.0))
             .map_err(|error| Failure::io("listen for signals", &error))?;
-        let service = Service::open(config, &self.listen).await?.draining(self.drain.0);
+        let mut stop = pin!(stop);
+        let service = tokio::select! {
+            service = Service::take_over(config, &self.listen, self.wait.0) => service?,
+            () = stop.as_mut() => return Ok(()),
+        };
+        let service = service.draining(self.drain.0);
         let ready =
             Ready { ok: true, listening: service.addresses().to_vec(), pid: std::process::id() };
         write_private(pid_file, &format!("{}\n", ready.pid))
             .map_err(|error| Failure::io(&format!("write {}", pid_file.display()), &error))?;
         self.say_ready(&ready).map_err(|error| Failure::io("say that it is ready", &error))?;
         tracing::info!(listening = ?ready.listening, "ready");
+        let held = service.hold();
         let drained = service.run(stop).await;
-        // Somebody may have tidied up before us.
+        // Somebody may have tidied up before us; who comes after us writes theirs when the store is free.
         let _ = std::fs::remove_file(pid_file);
+        drop(held);
         match drained? {
             Drained::Completely => tracing::info!("stopped, every request was answered"),
             Drained::Cut(count) => {
@@ -183,6 +199,7 @@ impl Arguments {
             options.extend(["--listen".to_owned(), address.to_string()]);
         }
         options.extend(["--drain".to_owned(), self.drain.to_string()]);
+        options.extend(["--wait".to_owned(), self.wait.to_string()]);
         if let Some(lifetime) = self.max_lifetime {
             options.extend(["--max-lifetime".to_owned(), lifetime.to_string()]);
         }

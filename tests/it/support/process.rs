@@ -20,9 +20,18 @@ impl Served {
         Self::start_logging(options, Stdio::null())
     }
 
-    /// The same, with a place for its log.
+    /// The same on a port that is said.
+    pub fn start_on(address: SocketAddr, options: &[&str]) -> Self {
+        Self::launch(&address.to_string(), options, Stdio::null())
+    }
+
+    /// On a free port, with a place for its log.
     pub fn start_logging(options: &[&str], log: impl Into<Stdio>) -> Self {
-        let mut command = registry(&["serve", "--listen", "127.0.0.1:0"]);
+        Self::launch("127.0.0.1:0", options, log)
+    }
+
+    fn launch(address: &str, options: &[&str], log: impl Into<Stdio>) -> Self {
+        let mut command = registry(&["serve", "--listen", address]);
         command.args(options).stderr(log);
         Self::start_as(command)
     }
@@ -39,8 +48,8 @@ impl Served {
         Self { address, process, stdout }
     }
 
-    /// The number of the process.
-    pub fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
         self.process.id()
     }
 
