@@ -6,6 +6,7 @@ use http::header;
 use super::Error;
 use super::call::Call;
 use super::caller::{Account, Caller, basic, credentials};
+use super::config::PublicUrl;
 use super::logins::{Login, Logins};
 use super::names::Repository;
 use super::signer::Signer;
@@ -19,6 +20,8 @@ pub(super) struct Access {
     /// Whether anybody may pull.
     pub(super) anonymous_pull: bool,
     pub(super) signer: Arc<Signer>,
+    /// Where clients find this server, if it is not where they say.
+    pub(super) public_url: Option<PublicUrl>,
 }
 
 impl Access {
@@ -77,7 +80,7 @@ impl Access {
             other => vec![Action::Pull, other],
         };
         let scope = Scope::repository(spelling.clone(), actions);
-        Err(unauthorized(call, Some(&scope)))
+        Err(self.unauthorized(call, Some(&scope)))
     }
 
     /// Whether the caller may read a repository by its canonical name.
@@ -117,7 +120,9 @@ impl Access {
     pub(super) fn demand_login(&self, call: &Call) -> Result<(), Error> {
         match call.caller {
             Caller::User(_) | Caller::Token(..) => Ok(()),
-            Caller::Anonymous | Caller::Stranger | Caller::Busy => Err(unauthorized(call, None)),
+            Caller::Anonymous | Caller::Stranger | Caller::Busy => {
+                Err(self.unauthorized(call, None))
+            }
         }
     }
 
@@ -125,7 +130,7 @@ impl Access {
     pub(super) fn demand_user(&self, call: &Call) -> Result<(), Error> {
         match call.caller {
             Caller::User(_) | Caller::Token(_, Some(_)) => Ok(()),
-            _ => Err(unauthorized(call, None)),
+            _ => Err(self.unauthorized(call, None)),
         }
     }
 
@@ -138,8 +143,36 @@ impl Access {
             {
                 Ok(())
             }
-            _ => Err(unauthorized(call, Some(&Scope::Catalog))),
+            _ => Err(self.unauthorized(call, Some(&Scope::Catalog))),
         }
+    }
+
+    fn unauthorized(&self, call: &Call, scope: Option<&Scope>) -> Error {
+        let reason = match call.caller {
+            Caller::Busy => return Error::LoginsBusy,
+            Caller::Anonymous => "a login is needed",
+            Caller::Stranger => "the login or token is not valid here",
+            Caller::User(_) | Caller::Token(..) => "the token is not for this",
+        };
+        // The realm is where the client reached us: it may have come through a tunnel.
+        let (realm, service) = match &self.public_url {
+            Some(url) => (Some(url.realm()), Some(url.host())),
+            None => (call.url("/auth/token"), call.host()),
+        };
+        let Some(realm) = realm else {
+            return Error::Unauthorized { reason, challenge: "Basic realm=\"registry\"".into() };
+        };
+        let service = service.unwrap_or_default();
+        let mut challenge = format!("Bearer realm=\"{realm}\",service=\"{service}\"");
+        if let Some(scope) = scope {
+            challenge.push_str(&format!(",scope=\"{scope}\""));
+        }
+        match call.caller {
+            Caller::Anonymous => {}
+            Caller::Stranger => challenge.push_str(",error=\"invalid_token\""),
+            _ => challenge.push_str(",error=\"insufficient_scope\""),
+        }
+        Error::Unauthorized { reason, challenge }
     }
 }
 
@@ -152,31 +185,4 @@ fn covers(scope: &Scope, spellings: &[&RepositoryName], action: Action) -> bool 
                 && spellings.iter().any(|spelling| spelling.canonical() == name)
         }
     }
-}
-
-fn unauthorized(call: &Call, scope: Option<&Scope>) -> Error {
-    let reason = match call.caller {
-        Caller::Busy => return Error::LoginsBusy,
-        Caller::Anonymous => "a login is needed",
-        Caller::Stranger => "the login or token is not valid here",
-        Caller::User(_) | Caller::Token(..) => "the token is not for this",
-    };
-    // The realm is where the client reached us: it may have come through a tunnel.
-    let mut challenge = match call.url("/auth/token") {
-        Some(realm) => {
-            format!("Bearer realm=\"{realm}\",service=\"{}\"", call.host().unwrap_or_default())
-        }
-        None => {
-            return Error::Unauthorized { reason, challenge: "Basic realm=\"registry\"".into() };
-        }
-    };
-    if let Some(scope) = scope {
-        challenge.push_str(&format!(",scope=\"{scope}\""));
-    }
-    match call.caller {
-        Caller::Anonymous => {}
-        Caller::Stranger => challenge.push_str(",error=\"invalid_token\""),
-        _ => challenge.push_str(",error=\"insufficient_scope\""),
-    }
-    Error::Unauthorized { reason, challenge }
 }

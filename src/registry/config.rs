@@ -8,12 +8,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
 
 use super::caller::{Level, User};
-use super::files::warn_if_open;
+use super::files::{private_folder, warn_if_open};
 use super::htpasswd::Htpasswd;
 use super::service::StartError;
 use super::speculative::Speculative;
+use super::zuul_registry;
 use crate::storage::Durability;
 
 /// What a server needs to know. Paths are taken from the folder of the file.
@@ -52,7 +55,21 @@ pub struct Config {
     pub body_idle: Period,
     /// After which time it ends by itself; left out: never.
     pub max_lifetime: Option<Period>,
+    /// Where clients find this server, if it is not where their requests say: behind a proxy that
+    /// changes `Host` or speaks TLS in its place.
+    pub public_url: Option<PublicUrl>,
+    /// Where the program keeps its own files: process id, log.
+    #[serde(skip)]
+    pub home: PathBuf,
+    /// What the operator should know of this configuration.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
+
+/// The URL of a server, without a path at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PublicUrl(String);
 
 /// The server's certificate and key, PEM.
 #[derive(Debug, Clone, Deserialize)]
@@ -96,9 +113,18 @@ impl Config {
             file: name.clone(),
             reason: format!("cannot be read: {error}"),
         })?;
-        let mut config: Self = parse(&text)
-            .and_then(checked)
-            .map_err(|reason| StartError::Config { file: name, reason })?;
+        let wrong = |reason| StartError::Config { file: name.clone(), reason };
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        if let Some(theirs) = zuul_registry::read(&text, variables) {
+            let config = theirs.and_then(checked).map_err(wrong)?;
+            if !config.users.is_empty() {
+                warn_if_open(file, "passwords");
+            }
+            return Ok(config);
+        }
+        let mut config: Self = parse(&text).and_then(checked).map_err(wrong)?;
         if !config.users.is_empty() {
             warn_if_open(file, "passwords");
         }
@@ -108,7 +134,27 @@ impl Config {
         for path in tls.chain(htpasswd).chain([&mut config.storage.folder, &mut config.token_key]) {
             *path = folder.join(&path);
         }
+        folder.clone_into(&mut config.home);
         Ok(config)
+    }
+
+    /// One that says no more than it must.
+    pub(super) fn minimal(folder: PathBuf, token_key: PathBuf) -> Result<Self, String> {
+        let mut config: Self = parse("storage: {folder: storage}\ntoken_key: token.key\n")?;
+        config.storage.folder = folder;
+        config.token_key = token_key;
+        Ok(config)
+    }
+
+    /// Makes the folder for the program's own files where it is not there.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn make_home(&self) -> Result<(), StartError> {
+        if self.home.as_os_str().is_empty() || self.home.is_dir() {
+            return Ok(());
+        }
+        private_folder(&self.home).map_err(|error| StartError::io("create", &self.home, error))
     }
 
     /// Whether anybody may pull.
@@ -150,7 +196,7 @@ fn checked(config: Config) -> Result<Config, String> {
 }
 
 /// Errors keep the place and the message, not the text: it holds passwords.
-fn parse(text: &str) -> Result<Config, String> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = error.render();
@@ -160,6 +206,7 @@ fn parse(text: &str) -> Result<Config, String> {
             "duplicate",
             "unknown variant",
             "is no pattern of repositories",
+            "is no public URL",
         ];
         match error.location() {
             _ if known.iter().any(|known| message.contains(known)) => message,
@@ -179,6 +226,42 @@ fn default_port() -> u16 {
 
 fn default_body_idle() -> Period {
     Period(Duration::from_secs(60))
+}
+
+impl PublicUrl {
+    /// Where tokens are given.
+    #[must_use]
+    pub fn realm(&self) -> String {
+        format!("{}/auth/token", self.0)
+    }
+
+    /// Host and port.
+    pub(super) fn host(&self) -> &str {
+        self.0.split_once("://").map_or(&self.0, |(_, host)| host)
+    }
+}
+
+impl TryFrom<String> for PublicUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || {
+            let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+            format!("`{shown}` is no public URL such as https://registry.example.org:5000")
+        };
+        let url = Url::parse(&text).map_err(|_| wrong())?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.path() == "/"
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !plain {
+            return Err(wrong());
+        }
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
 }
 
 impl FromStr for Period {
@@ -219,6 +302,10 @@ impl fmt::Display for Period {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        super::parse(text)
+    }
 
     const MINIMAL: &str = "storage: {folder: s}\ntoken_key: k\n";
 

@@ -37,6 +37,7 @@ mod status;
 mod tags;
 mod token;
 mod uploads;
+mod zuul_registry;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -120,6 +120,9 @@ impl Service {
         listen: &[SocketAddr],
         wait: Duration,
     ) -> Result<Self, StartError> {
+        for note in &config.notes {
+            tracing::warn!("{note}");
+        }
         let tls = server_config(config)?;
         let until = Instant::now() + wait;
         let listen = if listen.is_empty() { &config.listen } else { listen };
@@ -140,8 +143,12 @@ impl Service {
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let signer = Arc::new(Signer::new(key));
         let logins = Arc::new(Logins::open(&config.users, &config.htpasswd, Arc::clone(&signer))?);
-        let access =
-            Access { logins: Arc::clone(&logins), anonymous_pull: config.anonymous_pull(), signer };
+        let access = Access {
+            logins: Arc::clone(&logins),
+            anonymous_pull: config.anonymous_pull(),
+            signer,
+            public_url: config.public_url.clone(),
+        };
         Ok(Self {
             addresses: addresses.collect(),
             server: Server {

@@ -4,6 +4,9 @@
 
 mod bad_input;
 mod client;
+mod clients_containerd;
+mod clients_docker;
+mod clients_podman;
 mod configure_client;
 mod copy;
 mod house;
@@ -27,6 +30,8 @@ mod registry_root;
 mod registry_skopeo;
 mod registry_status;
 mod registry_users;
+mod registry_yaml;
 mod support;
 mod tenants;
 mod trust;
+mod trust_constraints;

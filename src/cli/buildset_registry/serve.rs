@@ -23,7 +23,7 @@ use crate::serve::{Drained, raise_file_limit};
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("place").args(["config", "root"]).required(true)))]
 pub(super) struct Arguments {
-    /// The configuration file
+    /// The configuration file; zuul-registry's registry.yaml is understood, too
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -36,6 +36,7 @@ pub(super) struct Arguments {
     listen: Vec<SocketAddr>,
 
     /// Go on in the background once it answers; the log goes to serve.log beside the configuration
+    /// (for a registry.yaml below its storage root)
     #[arg(long)]
     detach: bool,
 
@@ -111,7 +112,8 @@ impl Arguments {
             .enable_all()
             .build()
             .map_err(|error| Failure::io("start the async runtime", &error))?;
-        runtime.block_on(self.serve_with(&config, &file.with_file_name("serve.pid")))
+        config.make_home()?;
+        runtime.block_on(self.serve_with(&config, &config.home.join("serve.pid")))
     }
 
     async fn serve_with(&self, config: &Config, pid_file: &Path) -> Result<(), Failure> {
@@ -161,8 +163,10 @@ impl Arguments {
     fn detach(&self, common: &Common) -> Result<(), Failure> {
         let file = self.config_file();
         // What is wrong with the configuration is said here, not in a log.
-        Service::check(&Config::read(&file)?)?;
-        let log_file = file.with_file_name("serve.log");
+        let config = Config::read(&file)?;
+        Service::check(&config)?;
+        config.make_home()?;
+        let log_file = config.home.join("serve.log");
         let log = open_log(&log_file)
             .map_err(|error| Failure::io(&format!("open {}", log_file.display()), &error))?;
         let program = std::env::current_exe()

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod clients;
 pub mod distribution;
 pub mod documents;
+pub mod engines;
 pub mod faulty;
 pub mod http;
 pub mod images;
