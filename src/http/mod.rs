@@ -22,6 +22,6 @@ pub use self::error::Error;
 pub use self::request::{Body, BodyStream, Request};
 pub use self::resolve::{Resolver, Unreachable};
 pub use self::response::Response;
-pub use self::retry::Retries;
+pub use self::retry::{Retries, parse_retry_after};
 pub use self::send::Http;
 pub use self::settings::{Observer, Settings, Statistics};

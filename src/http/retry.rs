@@ -50,7 +50,8 @@ impl Retries {
 }
 
 /// Seconds, or an HTTP date (RFC 9110 §10.2.3).
-pub(super) fn parse_retry_after(value: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse_retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

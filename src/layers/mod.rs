@@ -5,17 +5,43 @@
 //! answers, brings content from one to the other, and never lets a pull change what was pushed. Who
 //! may read is `registry`'s, how bytes are kept is `storage`'s, how registries are spoken to is
 //! `client`'s. All names are canonical.
+//!
+//! A fetch is a task of its own, however many ask for the same: blobs in `fill`, which readers
+//! `follow`; manifests in `flight`. What lies below is kept on shelves, stores apart from the local
+//! one: nothing that is fetched changes what was pushed, and they can be emptied at any time.
 
+mod blobs;
+mod bring;
 mod error;
+mod fill;
+mod flight;
+mod follow;
+mod health;
+mod lists;
+mod manifests;
+mod pointers;
+mod settings;
+mod source;
+mod tags;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-
 pub use self::error::Error;
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-use crate::storage::{self, Blob, Page, Paging, Part, Storage, StoredManifest};
+use self::fill::Fills;
+use self::flight::Flights;
+pub use self::health::{RateLimit, UpstreamHealth, UpstreamReport};
+use self::lists::TagLists;
+pub use self::pointers::{Lead, Pointers};
+pub use self::settings::{Limits, Namespace};
+use self::source::{Shelf, Source};
+use self::tags::Freshness;
+pub use self::upstream::InvalidNamespace;
+use self::upstream::Upstreams;
+use crate::http::AddressPolicy;
+use crate::oci::{Digest, RepositoryName};
+use crate::storage::{Storage, StoredManifest};
 use crate::zuul::Origin;
 
 /// Where an answer comes from.
@@ -61,134 +87,135 @@ pub enum Reader {
 }
 
 /// The layers, uppermost first.
+#[derive(Clone)]
 pub struct Layers {
     local: Arc<dyn Storage>,
+    speculative: Option<Speculative>,
+    lower: Option<Lower>,
+    fills: Arc<Fills>,
+    fetching: Arc<Flights<(&'static str, RepositoryName, Digest), StoredManifest>>,
+}
+
+/// What pointers name.
+#[derive(Clone)]
+struct Speculative {
+    pointers: Arc<dyn Pointers>,
+    shelf: Shelf,
+}
+
+/// Other registries, and what was fetched from them.
+#[derive(Clone)]
+struct Lower {
+    upstreams: Arc<Upstreams>,
+    /// What anybody could have fetched.
+    cache: Shelf,
+    /// What a login of the site fetched.
+    private: Shelf,
+    tags: Arc<Freshness>,
+    lists: Arc<TagLists>,
+}
+
+/// Where something of a repository may be had, in the order in which it is asked for.
+struct Sources {
+    list: Vec<Source>,
+    /// Whose images the reader would have to log in for.
+    barred: Option<String>,
 }
 
 impl Layers {
     /// Nothing below what was pushed.
     #[must_use]
-    pub fn only(local: Arc<dyn Storage>) -> Self {
-        Self { local }
+    pub fn only(local: Arc<dyn Storage>, limits: Limits) -> Self {
+        let fills = Fills::new(limits);
+        Self { local, speculative: None, lower: None, fills, fetching: Arc::default() }
     }
 
-    /// The stores that answer, uppermost first. To look into them fetches nothing.
+    /// The stores that answer everybody, uppermost first. To look into them fetches nothing.
     #[must_use]
     pub fn stores(&self) -> Vec<(Layer, Arc<dyn Storage>)> {
-        vec![(Layer::Local, Arc::clone(&self.local))]
-    }
-
-    /// The size of a blob in bytes.
-    ///
-    /// # Errors
-    /// No layer has it, or the reader may not have what the one that does has.
-    pub async fn blob_size(
-        &self,
-        _reader: Reader,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Found<u64>, Error> {
-        Ok(local(self.local.blob_size(repository, digest).await?))
-    }
-
-    /// Opens a blob, or a part of it.
-    ///
-    /// # Errors
-    /// As [`Layers::blob_size`]; a part that is outside.
-    pub async fn blob_open(
-        &self,
-        _reader: Reader,
-        repository: &RepositoryName,
-        digest: &Digest,
-        part: Part,
-    ) -> Result<Found<Blob>, Error> {
-        Ok(local(self.local.blob_open(repository, digest, part).await?))
-    }
-
-    /// A manifest by tag or digest.
-    ///
-    /// # Errors
-    /// As [`Layers::blob_size`].
-    pub async fn manifest(
-        &self,
-        _reader: Reader,
-        repository: &RepositoryName,
-        reference: &Reference,
-    ) -> Result<Found<FoundManifest>, Error> {
-        let (digest, modified, origin) = match reference {
-            Reference::Digest(digest) => (digest.clone(), None, None),
-            Reference::Tag(tag) => {
-                let state = self.local.tag_get(repository, tag).await?;
-                (state.digest, Some(state.modified), state.origin)
-            }
-        };
-        let manifest = self.local.manifest_get(repository, &digest).await?;
-        self.local.manifest_used(repository, &digest);
-        Ok(local(FoundManifest { manifest, modified, origin }))
-    }
-
-    /// The tags all layers have, in byte order.
-    ///
-    /// # Errors
-    /// No layer knows the repository.
-    pub async fn tags(
-        &self,
-        _reader: Reader,
-        repository: &RepositoryName,
-        paging: Paging,
-    ) -> Result<Page<Tag>, Error> {
-        Ok(self.local.tags(repository, paging).await?)
-    }
-
-    /// The descriptors (JSON) of the manifests that any layer has attached to `subject`, local ones
-    /// first.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub async fn referrers(
-        &self,
-        _reader: Reader,
-        repository: &RepositoryName,
-        subject: &Digest,
-    ) -> Result<Vec<Bytes>, Error> {
-        Ok(self.local.referrers(repository, subject).await?)
-    }
-
-    /// Makes a blob that any layer has in `from` readable through `to` in the local one; says whether
-    /// there was one.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub async fn mount(
-        &self,
-        _reader: Reader,
-        from: &RepositoryName,
-        to: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<bool, Error> {
-        match self.local.blob_link(from, to, digest).await {
-            Ok(()) => Ok(true),
-            Err(storage::Error::BlobUnknown { .. } | storage::Error::Damaged(_)) => Ok(false),
-            Err(error) => Err(error.into()),
+        let mut stores = vec![(Layer::Local, Arc::clone(&self.local))];
+        if let Some(speculative) = &self.speculative {
+            stores.push((Layer::Speculative, Arc::clone(&speculative.shelf.store)));
         }
+        if let Some(lower) = &self.lower {
+            stores.push((Layer::Cache, Arc::clone(&lower.cache.store)));
+        }
+        stores
     }
 
-    /// Brings what a manifest needs and only a lower layer has into the local one, before the
-    /// manifest is put there: a client that was told that something exists does not push it.
+    /// Also what these pointers name; what is fetched for them is kept in `store`.
+    #[must_use]
+    pub fn with_pointers(mut self, pointers: Arc<dyn Pointers>, store: Arc<dyn Storage>) -> Self {
+        self.speculative =
+            Some(Speculative { pointers, shelf: Shelf { name: "speculative", store } });
+        self
+    }
+
+    /// Also what these registries have. What is fetched with a login of the site is kept in `private`,
+    /// all else in `cache`. Answers lead only to where `reach` lets them.
     ///
     /// # Errors
-    /// A lower layer has it and it cannot be had.
-    pub async fn bring_down(
-        &self,
-        _repository: &RepositoryName,
-        _manifest: &Manifest,
-    ) -> Result<(), Error> {
-        Ok(())
+    /// Says which cannot be used, and why.
+    pub fn with_upstreams(
+        mut self,
+        namespaces: &[Namespace],
+        cache: Arc<dyn Storage>,
+        private: Arc<dyn Storage>,
+        reach: Option<&AddressPolicy>,
+    ) -> Result<Self, InvalidNamespace> {
+        let idle = self.fills.limits().idle;
+        self.lower = Some(Lower {
+            upstreams: Arc::new(Upstreams::new(namespaces, idle, reach)?),
+            cache: Shelf { name: "cache", store: cache },
+            private: Shelf { name: "private", store: private },
+            tags: Arc::default(),
+            lists: Arc::default(),
+        });
+        Ok(self)
+    }
+
+    /// The same without other registries: what was pushed here, and what pointers name.
+    #[must_use]
+    pub fn upper(&self) -> Self {
+        Self { lower: None, ..self.clone() }
+    }
+
+    /// How the other registries do, by name.
+    #[must_use]
+    pub fn health(&self) -> Vec<UpstreamReport> {
+        let all = self.lower.iter().flat_map(|lower| lower.upstreams.all());
+        let mut reports: Vec<_> = all.map(|upstream| upstream.health.report()).collect();
+        reports.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        reports
+    }
+
+    /// Where a repository's content may be had from below.
+    async fn sources(&self, reader: Reader, repository: &RepositoryName) -> Sources {
+        let mut sources = Sources { list: Vec::new(), barred: None };
+        if let Some(speculative) = &self.speculative {
+            let leads = speculative.pointers.of_repository(repository).await;
+            sources.list.extend(leads.into_iter().map(|(_, lead)| speculative.source(lead)));
+        }
+        if let Some(lower) = &self.lower
+            && let Some((upstream, at)) = lower.upstreams.of(repository)
+        {
+            match upstream.serves(reader) {
+                true => sources.list.push(lower.source(upstream, at)),
+                false => sources.barred = Some(upstream.name.to_string()),
+            }
+        }
+        sources
     }
 }
 
-fn local<T>(value: T) -> Found<T> {
-    Found { layer: Layer::Local, value }
+impl Sources {
+    /// What to say when nobody has it: `told` is what the last one said.
+    fn nobody(self, told: Error) -> Error {
+        match self.barred {
+            Some(namespace) if told.is_absence() => Error::LoginNeeded { namespace },
+            _ => told,
+        }
+    }
 }
 
 impl Layer {

@@ -12,6 +12,7 @@ mod manifest;
 pub mod media_type;
 mod name;
 mod reference;
+mod referrer;
 
 pub use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 

@@ -88,6 +88,12 @@ impl Access {
         self.may(&call.caller, &[key], Action::Pull)
     }
 
+    /// What to say to who has to log in for what is behind the repository.
+    pub(super) fn login_needed(&self, call: &Call, repository: &Repository) -> Error {
+        let scope = Scope::repository(repository.asked.clone(), [Action::Pull]);
+        self.unauthorized(call, Some(&scope))
+    }
+
     /// What the layers need to know of the caller: whether it may read a repository, by any of these
     /// spellings, by its own login and not only because anybody may.
     pub(super) fn reader(&self, call: &Call, spellings: &[&RepositoryName]) -> Reader {

@@ -43,7 +43,8 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Response<Body>, Error> {
         let reader = self.reader(call, repository);
-        let found = self.layers.blob_size(reader, &repository.key, digest).await?;
+        let found = self.layers.blob_size(reader, &repository.key, digest).await;
+        let found = self.answered(call, repository, found)?;
         call.layer = Some(found.layer);
         let size = found.value;
         // Who may push asks before it does.
@@ -71,7 +72,8 @@ impl Registry {
         }
         let part = requested_part(call, digest);
         let reader = self.reader(call, repository);
-        let found = self.layers.blob_open(reader, &repository.key, digest, part).await?;
+        let found = self.layers.blob_open(reader, &repository.key, digest, part).await;
+        let found = self.answered(call, repository, found)?;
         call.layer = Some(found.layer);
         let blob = found.value;
         let mut response = describe(digest);

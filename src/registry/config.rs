@@ -14,6 +14,7 @@ use url::Url;
 use super::caller::{Level, User};
 use super::files::{private_folder, warn_if_open};
 use super::htpasswd::Htpasswd;
+use super::namespaces::{CacheConfig, NamespaceConfig};
 use super::service::StartError;
 use super::speculative::Speculative;
 use super::zuul_registry;
@@ -50,6 +51,12 @@ pub struct Config {
     /// How images that have not merged are shared.
     #[serde(default)]
     pub speculative: Speculative,
+    /// Registries that are asked for what is not here.
+    #[serde(default)]
+    pub namespaces: Vec<NamespaceConfig>,
+    /// How their content is fetched and kept.
+    #[serde(default)]
+    pub cache: CacheConfig,
     /// How long a request body may bring no bytes.
     #[serde(default = "default_body_idle")]
     pub body_idle: Period,
@@ -130,8 +137,13 @@ impl Config {
         }
         let folder = file.parent().unwrap_or(Path::new(""));
         let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+        let namespaces = config.namespaces.iter_mut().flat_map(NamespaceConfig::files);
         let htpasswd = config.htpasswd.iter_mut().map(|htpasswd| &mut htpasswd.file);
-        for path in tls.chain(htpasswd).chain([&mut config.storage.folder, &mut config.token_key]) {
+        for path in tls
+            .chain(htpasswd)
+            .chain(namespaces)
+            .chain([&mut config.storage.folder, &mut config.token_key])
+        {
             *path = folder.join(&path);
         }
         folder.clone_into(&mut config.home);

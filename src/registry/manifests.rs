@@ -1,9 +1,7 @@
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{Method, Response, StatusCode};
-use serde::Serialize;
 
 use super::blobs::etag;
 use super::call::Call;
@@ -12,7 +10,7 @@ use super::{Error, Registry, body, respond};
 use crate::auth::Action;
 use crate::layers::FoundManifest;
 use crate::layers::Layer;
-use crate::oci::{Content, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, Tag};
+use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference, Tag};
 use crate::serve::Body;
 use crate::storage::{self, NewManifest, StoredManifest};
 use crate::zuul::Origin;
@@ -64,7 +62,8 @@ impl Registry {
         reference: Reference,
     ) -> Result<Response<Body>, Error> {
         let reader = self.reader(call, repository);
-        let found = self.layers.manifest(reader, &repository.key, &reference).await?;
+        let found = self.layers.manifest(reader, &repository.key, &reference).await;
+        let found = self.answered(call, repository, found)?;
         call.layer = Some(found.layer);
         if let Reference::Tag(tag) = &reference {
             self.listing.see(found.layer, &repository.key, tag);
@@ -105,7 +104,7 @@ impl Registry {
         let (digest, tags) = named(call, &manifest, reference)?;
         let mut new = NewManifest {
             blobs: manifest.blobs().map(|blob| (blob.digest.clone(), blob.size)).collect(),
-            referrer: referrer(&manifest, &digest),
+            referrer: manifest.referrer(&digest),
             manifest: StoredManifest {
                 digest: digest.clone(),
                 media_type: manifest.media_type().to_owned(),
@@ -158,39 +157,6 @@ fn named(
             Ok((expected, tags.map_err(Error::Invalid)?))
         }
     }
-}
-
-/// What the referrers of its subject say of a manifest (distribution-spec, "Listing Referrers").
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ReferrerDescriptor<'a> {
-    media_type: &'a str,
-    digest: &'a Digest,
-    size: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    artifact_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    annotations: &'a std::collections::BTreeMap<String, String>,
-}
-
-fn referrer(manifest: &Manifest, digest: &Digest) -> Option<(Digest, Bytes)> {
-    let subject = manifest.subject()?;
-    let (artifact_type, annotations) = match manifest.content() {
-        Content::Image(image) => {
-            let named = image.artifact_type.as_deref().filter(|named| !named.is_empty());
-            (named.or(Some(&image.config.media_type)), &image.annotations)
-        }
-        Content::Index(index) => (index.artifact_type.as_deref(), &index.annotations),
-    };
-    let descriptor = ReferrerDescriptor {
-        media_type: manifest.media_type(),
-        digest,
-        size: manifest.bytes().len(),
-        artifact_type,
-        annotations,
-    };
-    let descriptor = serde_json::to_vec(&descriptor).ok()?;
-    Some((subject.digest.clone(), descriptor.into()))
 }
 
 /// A moment as `Last-Modified` has it (RFC 9110, 5.6.7).

@@ -23,6 +23,7 @@ mod logins;
 mod manifests;
 mod metrics;
 mod names;
+pub mod namespaces;
 mod process;
 mod record;
 mod referrers;
@@ -53,7 +54,7 @@ use self::names::Repository;
 use self::record::Record;
 use self::route::{Resource, Route};
 use self::status::Listing;
-use crate::layers::{Layers, Reader};
+use crate::layers::{self, Layers, Reader};
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Storage};
 
@@ -93,6 +94,19 @@ impl Registry {
             speculative: config.speculative.clone(),
             body_idle: config.body_idle.0,
         }
+    }
+
+    /// What the layers answered, with a challenge where only a login is missing.
+    fn answered<T>(
+        &self,
+        call: &Call,
+        repository: &Repository,
+        result: Result<T, layers::Error>,
+    ) -> Result<T, Error> {
+        result.map_err(|error| match error {
+            layers::Error::LoginNeeded { .. } => self.access.login_needed(call, repository),
+            error => error.into(),
+        })
     }
 
     /// The caller as the layers see it.

@@ -106,6 +106,9 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
         }
         _ => {}
     }
+    if let Error::Layers(layers::Error::Resting { wait, .. }) = error {
+        set(&mut response, header::RETRY_AFTER, wait.as_secs().max(1));
+    }
     if let Some(storage::Error::RangeOutside { size }) = error.stored() {
         set(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
     }
@@ -144,7 +147,7 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::GrantType(_) => (Status::BAD_REQUEST, Code::Unsupported),
         Error::Unusable(_) => (Status::SERVICE_UNAVAILABLE, Code::Other("UNAVAILABLE".to_owned())),
         Error::Storage(error) => stored(error),
-        Error::Layers(layers::Error::Storage(error)) => stored(error),
+        Error::Layers(error) => lower(error),
     }
 }
 
@@ -162,6 +165,23 @@ fn invalid(error: &oci::Error, method: &Method) -> (StatusCode, OciErrorCode) {
         oci::Error::Manifest { .. } | oci::Error::Platform { .. } => {
             (StatusCode::BAD_REQUEST, OciErrorCode::ManifestInvalid)
         }
+    }
+}
+
+fn lower(error: &layers::Error) -> (StatusCode, OciErrorCode) {
+    use OciErrorCode as Code;
+    use StatusCode as Status;
+    use layers::Error;
+
+    match error {
+        Error::Storage(error) => stored(error),
+        // Whoever reads from the layers makes a challenge of it.
+        Error::LoginNeeded { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
+        Error::BlobAbsent { .. } => (Status::NOT_FOUND, Code::BlobUnknown),
+        Error::ManifestAbsent { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
+        Error::Resting { .. } => (Status::TOO_MANY_REQUESTS, Code::Toomanyrequests),
+        Error::TooLarge { .. } => (Status::BAD_GATEWAY, Code::SizeInvalid),
+        _ => (Status::BAD_GATEWAY, Code::Unsupported),
     }
 }
 

@@ -12,8 +12,7 @@ use tokio::net::TcpListener;
 use super::access::Access;
 use super::logins::Logins;
 use super::signer::Signer;
-use super::{Config, Registry, files};
-use crate::layers::Layers;
+use super::{Config, Registry, files, namespaces};
 use crate::serve::{self, Drained, Limits, Server};
 use crate::storage::{self, Filesystem, Storage};
 use crate::tls;
@@ -95,6 +94,7 @@ impl Service {
     /// Names the file, and what to do.
     pub fn check(config: &Config) -> Result<(), StartError> {
         server_config(config)?;
+        namespaces::check(config)?;
         let key = token_key(config)?.unwrap_or_default();
         Logins::open(&config.users, &config.htpasswd, Arc::new(Signer::new(key)))?;
         Ok(())
@@ -131,6 +131,7 @@ impl Service {
             false => Some(patiently(until, || bind(config, listen)).await?),
         };
         let storage: Arc<dyn Storage> = Arc::new(patiently(until, || open_store(config)).await?);
+        let layers = patiently(until, async || namespaces::layers(config, &storage).await).await?;
         let key = match token_key(config)? {
             Some(key) => key,
             None => files::new_token_key(&config.token_key)
@@ -156,12 +157,7 @@ impl Service {
                 tls,
                 limits: Limits::default(),
                 drain: Duration::from_secs(60),
-                handler: Arc::new(Registry::new(
-                    Arc::clone(&storage),
-                    Layers::only(Arc::clone(&storage)),
-                    access,
-                    config,
-                )),
+                handler: Arc::new(Registry::new(Arc::clone(&storage), layers, access, config)),
             },
             storage,
             logins,

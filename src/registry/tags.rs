@@ -27,7 +27,8 @@ impl Registry {
         demand_read(call)?;
         self.access.demand(call, &repository, Action::Pull)?;
         let reader = self.reader(call, &repository);
-        let page = self.layers.tags(reader, &repository.key, paging(call)?).await?;
+        let page = self.layers.tags(reader, &repository.key, paging(call)?).await;
+        let page = self.answered(call, &repository, page)?;
         let mut response = respond::json(&TagList { name: &repository.asked, tags: &page.entries });
         link(call, &mut response, &page, |query| {
             repository.location(&format!("tags/list?{query}"))

@@ -20,8 +20,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("promote", &["client", "copy", "oci", "zuul"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &["tls"]),
-    ("layers", &["client", "oci", "storage", "zuul"]),
-    ("registry", &["auth", "layers", "oci", "serve", "storage", "tls", "zuul"]),
+    ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),
+    ("registry", &["auth", "http", "layers", "oci", "serve", "storage", "tls", "zuul"]),
     (
         "cli",
         &[

@@ -10,6 +10,7 @@ mod clients_podman;
 mod configure_client;
 mod copy;
 mod house;
+mod layers_fill;
 mod logins;
 mod pipeline;
 mod promote;

@@ -38,6 +38,8 @@ pub enum Fault {
     CutAfter(usize),
     /// Done, but the answer's body stands still after so many bytes.
     StallAfter(usize),
+    /// Done, but the answer's body waits after so many bytes until it is told to go on.
+    PauseAfter(usize, tokio::sync::watch::Receiver<bool>),
     /// Done, but the connection ends without an answer.
     LoseReply,
     /// The connection ends before anything is done, after so many bytes of the request's body.
@@ -158,6 +160,11 @@ impl Faulty {
         recorded.iter().filter(|one| one.method == method && one.path.contains(path)).count()
     }
 
+    /// From now on everything is answered as it should be.
+    pub fn forget_faults(&self) {
+        self.inner.rules.lock().unwrap().clear();
+    }
+
     pub fn forget_requests(&self) {
         self.inner.recorded.lock().unwrap().clear();
     }
@@ -273,6 +280,14 @@ fn distorted(answer: Response<Bytes>, fault: Option<Fault>, is_head: bool) -> Re
         Some(Fault::StallAfter(keep)) => {
             bytes.truncate(keep);
             end = Some(stream::pending().boxed());
+        }
+        Some(Fault::PauseAfter(keep, mut gate)) => {
+            let rest = bytes.split_off(keep.min(bytes.len()));
+            let going_on = async move {
+                let _ = gate.wait_for(|open| *open).await;
+                Ok(Frame::data(rest))
+            };
+            end = Some(stream::once(going_on).boxed());
         }
         Some(Fault::Header(name, value)) => {
             parts.headers.remove(name);

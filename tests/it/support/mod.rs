@@ -13,4 +13,5 @@ pub mod process;
 pub mod programs;
 pub mod registry;
 pub mod sample;
+pub mod upstream;
 pub mod wait;

@@ -1,0 +1,98 @@
+use super::error::{Verdict, is_absent};
+use super::{Error, Found, Layer, Layers, Reader};
+use crate::oci::{Digest, RepositoryName};
+use crate::storage::{self, Blob, Part};
+
+impl Layers {
+    /// Opens a blob, or a part of it. What has to be fetched is passed on while it comes.
+    ///
+    /// # Errors
+    /// No layer has it, or the reader may not have what the one that does has; a part that is outside.
+    pub async fn blob_open(
+        &self,
+        reader: Reader,
+        repository: &RepositoryName,
+        digest: &Digest,
+        part: Part,
+    ) -> Result<Found<Blob>, Error> {
+        let mut told = match self.local.blob_open(repository, digest, part).await {
+            Ok(value) => return Ok(Found { layer: Layer::Local, value }),
+            Err(error) if is_absent(&error) => Error::from(error),
+            Err(error) => return Err(error.into()),
+        };
+        let sources = self.sources(reader, repository).await;
+        for source in &sources.list {
+            match source.shelf.store.blob_open(repository, digest, part).await {
+                Ok(value) => return Ok(Found { layer: source.kept, value }),
+                // What is broken is fetched again.
+                Err(error) if is_absent(&error) || is_damaged(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for source in &sources.list {
+            match self.fills.follow(source, repository, digest).open(part).await {
+                Ok(value) => return Ok(Found { layer: source.layer, value }),
+                Err(error @ Error::Storage(_)) => return Err(error),
+                Err(error) => told = told.or(error),
+            }
+        }
+        Err(sources.nobody(told))
+    }
+
+    /// The size of a blob in bytes. Who asks for it wants to know whether to push, or to pull from
+    /// elsewhere; so a registry below that does not answer does not have it.
+    ///
+    /// # Errors
+    /// As [`Layers::blob_open`].
+    pub async fn blob_size(
+        &self,
+        reader: Reader,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Found<u64>, Error> {
+        let mut told = match self.local.blob_size(repository, digest).await {
+            Ok(value) => return Ok(Found { layer: Layer::Local, value }),
+            Err(error) if is_absent(&error) => Error::from(error),
+            Err(error) => return Err(error.into()),
+        };
+        let sources = self.sources(reader, repository).await;
+        for source in &sources.list {
+            if let Ok(value) = source.shelf.store.blob_size(repository, digest).await {
+                return Ok(Found { layer: source.kept, value });
+            }
+        }
+        for source in &sources.list {
+            if let Some(value) = self.fills.size(&source.shelf, repository, digest) {
+                return Ok(Found { layer: source.layer, value });
+            }
+            let size = match source.may_ask(true) {
+                Ok(()) => source.repository.clone().impatient().blob_size(digest).await,
+                Err(error) => {
+                    told = told.or(error);
+                    continue;
+                }
+            };
+            match size {
+                Ok(Some(value)) => return Ok(Found { layer: source.layer, value }),
+                Ok(None) => {}
+                Err(error) => match Verdict::of(&source.place, &error) {
+                    Verdict::Absent(reason) => {
+                        tracing::debug!(%digest, reason, "not to be had from below");
+                    }
+                    Verdict::Unreachable(error) | Verdict::Broken(error) => told = told.or(error),
+                },
+            }
+        }
+        if !told.is_absence() {
+            tracing::warn!(%digest, %repository, error = %told, "taken as absent");
+            let reason = told.to_string();
+            let (repository, digest) = (repository.clone(), digest.clone());
+            told = Error::BlobAbsent { repository, digest, reason };
+        }
+        Err(sources.nobody(told))
+    }
+}
+
+pub(super) fn is_damaged(error: &storage::Error) -> bool {
+    matches!(error, storage::Error::Damaged(_))
+}

@@ -1,0 +1,154 @@
+use futures_util::{StreamExt, stream};
+
+use super::blobs::is_damaged;
+use super::error::is_absent;
+use super::{Error, Layers, Reader, Sources};
+use crate::oci::{Digest, Manifest, RepositoryName};
+use crate::storage::{self, NewManifest};
+
+/// How many blobs of a manifest are brought at the same time.
+const AT_ONCE: usize = 4;
+
+/// How deep indexes in indexes are followed.
+const DEEPEST: usize = 4;
+
+impl Layers {
+    /// Makes a blob that any layer has in `from` readable through `to` in the local one; says whether
+    /// there was one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn mount(
+        &self,
+        reader: Reader,
+        from: &RepositoryName,
+        to: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        match self.local.blob_link(from, to, digest).await {
+            Ok(()) => return Ok(true),
+            Err(storage::Error::BlobUnknown { .. } | storage::Error::Damaged(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let sources = self.sources(reader, from).await;
+        self.bring_blob(&sources, from, to, digest).await
+    }
+
+    /// Brings what a manifest needs and only a lower layer has into the local one, before the
+    /// manifest is put there: a client that was told that something exists does not push it. What
+    /// cannot be had is missing, and the store says so where that matters.
+    ///
+    /// # Errors
+    /// A lower layer has a child and not all of its blobs can be had, or the store fails.
+    pub async fn bring_down(
+        &self,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let sources = self.sources(Reader::Known, repository).await;
+        if sources.list.is_empty() {
+            return Ok(());
+        }
+        self.bring_below(&sources, repository, manifest).await
+    }
+
+    /// Children before their parents.
+    async fn bring_below(
+        &self,
+        sources: &Sources,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let mut waiting: Vec<(Manifest, usize)> = vec![(manifest.clone(), 0)];
+        let mut found = Vec::new();
+        while let Some((manifest, depth)) = waiting.pop() {
+            self.bring_blobs(sources, repository, &manifest).await?;
+            for child in manifest.children() {
+                if self.local.manifest_get(repository, &child.digest).await.is_ok() {
+                    continue;
+                }
+                let lower = self.manifest_at(Reader::Known, repository, &child.digest).await;
+                let stored = match lower {
+                    Ok(found) => found.value,
+                    // An index may name what is nowhere.
+                    Err(error) => {
+                        tracing::debug!(digest = %child.digest, %error, "a child stays away");
+                        continue;
+                    }
+                };
+                let parsed = Manifest::parse(stored.bytes.clone(), Some(&stored.media_type));
+                let Ok(parsed) = parsed else { continue };
+                if depth < DEEPEST {
+                    waiting.push((parsed.clone(), depth + 1));
+                }
+                found.push((stored, parsed));
+            }
+        }
+        while let Some((stored, parsed)) = found.pop() {
+            let new = NewManifest {
+                blobs: parsed.blobs().map(|blob| (blob.digest.clone(), blob.size)).collect(),
+                referrer: parsed.referrer(&stored.digest),
+                manifest: stored,
+                tags: Vec::new(),
+                origin: None,
+            };
+            self.local.manifest_put(repository, new).await?;
+        }
+        Ok(())
+    }
+
+    async fn bring_blobs(
+        &self,
+        sources: &Sources,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let wanted: Vec<Digest> = manifest.blobs().map(|blob| blob.digest.clone()).collect();
+        stream::iter(wanted)
+            .map(|digest| self.bring_missing(sources, repository, digest))
+            .buffer_unordered(AT_ONCE)
+            .fold(Ok(()), |all, one| async { all.and(one) })
+            .await
+    }
+
+    async fn bring_missing(
+        &self,
+        sources: &Sources,
+        repository: &RepositoryName,
+        digest: Digest,
+    ) -> Result<(), Error> {
+        match self.local.blob_size(repository, &digest).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_absent(&error) || is_damaged(&error) => {
+                self.bring_blob(sources, repository, repository, &digest).await.map(drop)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says whether it could be had.
+    async fn bring_blob(
+        &self,
+        sources: &Sources,
+        from: &RepositoryName,
+        to: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        for source in &sources.list {
+            let store = &source.shelf.store;
+            if store.blob_size(from, digest).await.is_err() {
+                match self.fills.follow(source, from, digest).kept().await {
+                    Ok(()) => {}
+                    Err(error @ Error::Storage(_)) => return Err(error),
+                    Err(error) => {
+                        tracing::debug!(%digest, %error, "a blob could not be brought from below");
+                        continue;
+                    }
+                }
+            }
+            self.local.blob_adopt(to, digest, &**store, from).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,266 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::sync::watch;
+
+use super::Limits;
+use super::error::{Error, Verdict};
+use super::follow::Following;
+use super::source::{Shelf, Source};
+use crate::client::{BlobStream, OpenBlob};
+use crate::oci::{Digest, RepositoryName};
+use crate::storage::{self, UploadId};
+
+/// How many bytes are gathered before they are written, if so many are there already.
+const BATCH: usize = 256 * 1024;
+
+/// The blobs that are being fetched. Each is fetched once, by a task of its own, into the shelf it is
+/// kept on; readers follow what is there already.
+pub(super) struct Fills {
+    running: Mutex<HashMap<Key, Arc<Fill>>>,
+    limits: Limits,
+}
+
+type Key = (&'static str, RepositoryName, Digest);
+
+/// One of them.
+pub(super) struct Fill {
+    pub(super) shelf: Shelf,
+    pub(super) repository: RepositoryName,
+    pub(super) digest: Digest,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far a blob is.
+#[derive(Debug, Clone)]
+pub(super) enum Stage {
+    /// The other side has not answered yet.
+    Asking,
+    /// Bytes come.
+    Coming {
+        /// Where they are gathered.
+        upload: Arc<UploadId>,
+        /// The size of the whole.
+        size: u64,
+        /// How many may be read.
+        there: u64,
+    },
+    /// It is verified and stored.
+    Kept {
+        /// The size of the whole.
+        size: u64,
+    },
+    /// There will be no blob.
+    Failed(Error),
+}
+
+impl Fills {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { running: Mutex::default(), limits })
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Follows the fetch of a blob under way, or starts one.
+    pub(super) fn follow(
+        self: &Arc<Self>,
+        source: &Source,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Following {
+        let key = (source.shelf.name, repository.clone(), digest.clone());
+        let mut running = self.lock();
+        if let Some(fill) = running.get(&key) {
+            return Following::new(Arc::clone(fill), fill.stage.subscribe());
+        }
+        let (stage, following) = watch::channel(Stage::Asking);
+        let fill = Arc::new(Fill {
+            shelf: source.shelf.clone(),
+            repository: repository.clone(),
+            digest: digest.clone(),
+            stage,
+        });
+        running.insert(key.clone(), Arc::clone(&fill));
+        let task =
+            Task { fills: Arc::clone(self), key, fill: Arc::clone(&fill), source: source.clone() };
+        tokio::spawn(task.run());
+        Following::new(fill, following)
+    }
+
+    /// The size of a blob that is being fetched, where it is known already.
+    pub(super) fn size(
+        &self,
+        shelf: &Shelf,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<u64> {
+        let key = (shelf.name, repository.clone(), digest.clone());
+        let running = self.lock();
+        let stage = running.get(&key)?.stage.borrow();
+        match *stage {
+            Stage::Coming { size, .. } | Stage::Kept { size } => Some(size),
+            Stage::Asking | Stage::Failed(_) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Fill>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fetches one blob.
+struct Task {
+    fills: Arc<Fills>,
+    key: Key,
+    fill: Arc<Fill>,
+    source: Source,
+}
+
+impl Drop for Task {
+    /// Also when the task ends by a panic, readers learn that nothing comes.
+    fn drop(&mut self) {
+        let reason = "the fetch ended".to_owned();
+        self.fill.stage.send_if_modified(|stage| {
+            let open = matches!(stage, Stage::Asking | Stage::Coming { .. });
+            if open {
+                *stage = Stage::Failed(self.source.failed(reason));
+            }
+            open
+        });
+        let mut running = self.fills.lock();
+        // Where nobody waited any more it has gone from there, and another may have come.
+        if running.get(&self.key).is_some_and(|fill| Arc::ptr_eq(fill, &self.fill)) {
+            running.remove(&self.key);
+        }
+    }
+}
+
+impl Task {
+    async fn run(self) {
+        let stage = match self.fetch().await {
+            Ok(size) => Stage::Kept { size },
+            Err(error) => {
+                if !error.is_absence() {
+                    tracing::warn!(digest = %self.fill.digest, repository = %self.fill.repository, %error, "a blob was not fetched");
+                }
+                Stage::Failed(error)
+            }
+        };
+        self.fill.stage.send_replace(stage);
+    }
+
+    async fn fetch(&self) -> Result<u64, Error> {
+        let Fill { shelf, repository, digest, .. } = &*self.fill;
+        // Somebody's fetch may have ended between a look at the shelf and this.
+        if let Ok(size) = shelf.store.blob_size(repository, digest).await {
+            return Ok(size);
+        }
+        let opened = tokio::select! {
+            opened = self.open() => opened?,
+            () = self.deserted() => return Err(self.nobody()),
+        };
+        let limit = self.fills.limits.blob;
+        if opened.size > limit {
+            return Err(Error::TooLarge { what: format!("blob {digest}"), limit });
+        }
+        let upload = Arc::new(shelf.store.upload_create(repository).await?);
+        let result = self.receive(&upload, opened).await;
+        if result.is_err() {
+            // It is gone already where the digest was wrong.
+            let _ = shelf.store.upload_cancel(repository, &upload).await;
+        }
+        result
+    }
+
+    async fn open(&self) -> Result<OpenBlob, Error> {
+        let Fill { repository, digest, .. } = &*self.fill;
+        self.source.may_ask(false)?;
+        let absent = |reason: String| Error::BlobAbsent {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            reason,
+        };
+        match self.source.repository.open_blob(digest).await {
+            Ok(Some(opened)) => Ok(opened),
+            Ok(None) => Err(absent(format!("{} does not have it", self.source.place))),
+            Err(error) => match Verdict::of(&self.source.place, &error) {
+                Verdict::Absent(reason) => Err(absent(reason)),
+                Verdict::Unreachable(error) | Verdict::Broken(error) => Err(error),
+            },
+        }
+    }
+
+    async fn receive(&self, upload: &Arc<UploadId>, opened: OpenBlob) -> Result<u64, Error> {
+        let Fill { shelf, repository, digest, stage } = &*self.fill;
+        let OpenBlob { size, mut bytes } = opened;
+        let coming = |there| Stage::Coming { upload: Arc::clone(upload), size, there };
+        stage.send_replace(coming(0));
+        let mut batch = self.gather(&mut bytes).await?;
+        while !batch.is_empty() {
+            let parts = stream::iter(std::mem::take(&mut batch).into_iter().map(Ok)).boxed();
+            let writing = async {
+                let offset = shelf.store.upload_append(repository, upload, None, parts).await?;
+                // Nobody gets to the end before the digest is verified.
+                stage.send_replace(coming(offset.min(size.saturating_sub(1))));
+                Ok::<_, Error>(())
+            };
+            let (written, next) = tokio::join!(writing, self.gather(&mut bytes));
+            written?;
+            batch = next?;
+        }
+        match shelf.store.upload_finish(repository, upload, digest).await {
+            Ok(size) => {
+                self.source.fetched(size);
+                Ok(size)
+            }
+            Err(error @ storage::Error::DigestMismatch { .. }) => {
+                Err(self.source.failed(error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What has come, at least something; nothing at the end.
+    async fn gather(&self, bytes: &mut BlobStream) -> Result<Vec<Bytes>, Error> {
+        let mut batch = Vec::new();
+        let mut length = 0;
+        let mut next = tokio::select! {
+            next = bytes.next() => Some(next),
+            () = self.deserted() => return Err(self.nobody()),
+        };
+        while let Some(Some(part)) = next {
+            let part = part.map_err(|error| match Verdict::of(&self.source.place, &error) {
+                Verdict::Absent(reason) => self.source.failed(reason),
+                Verdict::Unreachable(error) | Verdict::Broken(error) => error,
+            })?;
+            length += part.len();
+            batch.push(part);
+            next = if length < BATCH { bytes.next().now_or_never() } else { None };
+        }
+        Ok(batch)
+    }
+
+    /// Ends when nobody has waited for the blob for the time of grace. Whoever comes later starts anew.
+    async fn deserted(&self) {
+        let stage = &self.fill.stage;
+        loop {
+            stage.closed().await;
+            tokio::time::sleep(self.fills.limits.grace.max(Duration::from_millis(1))).await;
+            // Nobody subscribes while the list is locked.
+            let mut running = self.fills.lock();
+            if stage.receiver_count() == 0 {
+                running.remove(&self.key);
+                return;
+            }
+        }
+    }
+
+    fn nobody(&self) -> Error {
+        self.source.failed("nobody waits for it any more".to_owned())
+    }
+}

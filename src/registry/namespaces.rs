@@ -1,0 +1,301 @@
+//! Other registries in the configuration: which are asked, and how their content is kept.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::config::{Config, Period, Store};
+use super::service::StartError;
+use crate::auth::{CredentialStore, Credentials};
+use crate::http::{AddressPolicy, Network};
+use crate::layers::{Layers, Limits, Namespace};
+use crate::oci::Registry;
+use crate::storage::{Filesystem, Storage};
+
+/// A registry that is asked for what is not here.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceConfig {
+    /// Its name in images: `docker.io`, `quay.io`, `host.example:5000`.
+    pub name: String,
+    /// Where it is, if not at `https://NAME`; a path stands before every repository's name.
+    pub url: Option<String>,
+    /// Certificates (PEM) it is believed by, beyond the system's.
+    pub ca: Option<PathBuf>,
+    /// The site's login there.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+    /// The login in a file as podman and docker write it.
+    pub authfile: Option<PathBuf>,
+    /// Whether who may pull without a login gets what the site's login fetched.
+    #[serde(default)]
+    pub public: bool,
+    /// How long a tag is believed before it is looked at again.
+    #[serde(default = "default_ttl")]
+    pub ttl: Period,
+}
+
+/// How content of other registries is fetched and kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// How many bytes of blobs may be kept of what was fetched.
+    pub limit: Option<Size>,
+    /// The largest blob that is fetched.
+    pub blob_limit: Size,
+    /// How long another registry may be silent.
+    pub idle: Period,
+    /// How long a fetch goes on when nobody waits for it any more.
+    pub grace: Period,
+    /// Networks other registries may send us to, by redirects and for tokens, although they are not
+    /// public.
+    pub allow: Vec<Network>,
+}
+
+/// A number of bytes as people write it: `512MiB`, `20GiB`, `1000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
+/// A text that is no number of bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a number of bytes such as 512MiB, 20GiB or 1TiB")]
+pub struct InvalidSize(String);
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            limit: None,
+            blob_limit: Size(limits.blob),
+            idle: Period(limits.idle),
+            grace: Period(limits.grace),
+            allow: Vec::new(),
+        }
+    }
+}
+
+impl CacheConfig {
+    fn limits(&self) -> Limits {
+        Limits {
+            blob: self.blob_limit.0,
+            total: self.limit.map(|size| size.0),
+            idle: self.idle.0,
+            grace: self.grace.0,
+        }
+    }
+
+    fn reach(&self) -> AddressPolicy {
+        AddressPolicy::allowing(self.allow.clone())
+    }
+}
+
+/// The layers over and below a store.
+pub(super) async fn layers(
+    config: &Config,
+    local: &Arc<dyn Storage>,
+) -> Result<Layers, StartError> {
+    let layers = Layers::only(Arc::clone(local), config.cache.limits());
+    if config.namespaces.is_empty() {
+        return Ok(layers);
+    }
+    let namespaces = read(config)?;
+    let cache = shelf(&config.storage, "cache").await?;
+    let private = shelf(&config.storage, "private").await?;
+    let reach = config.cache.reach();
+    layers
+        .with_upstreams(&namespaces, cache, private, Some(&reach))
+        .map_err(|error| StartError::Argument(format!("namespaces: {error}")))
+}
+
+/// Looks whether the namespaces can be used, as far as their files tell.
+pub(super) fn check(config: &Config) -> Result<(), StartError> {
+    read(config).map(drop)
+}
+
+/// Where the layer of this name is kept: on the same disk as what is pushed, so that content goes from
+/// one to the other without a copy.
+pub(super) fn shelf_folder(store: &Store, name: &str) -> PathBuf {
+    store.folder.join("layers").join(name)
+}
+
+async fn shelf(store: &Store, name: &str) -> Result<Arc<dyn Storage>, StartError> {
+    let (folder, durability) = (shelf_folder(store, name), store.durability);
+    let opening = tokio::task::spawn_blocking(move || Filesystem::open(&folder, durability));
+    let opened = opening.await.map_err(|error| StartError::Io {
+        doing: format!("open the {name} store"),
+        source: error.into(),
+    })?;
+    Ok(Arc::new(opened?))
+}
+
+fn read(config: &Config) -> Result<Vec<Namespace>, StartError> {
+    config.namespaces.iter().map(NamespaceConfig::read).collect()
+}
+
+impl NamespaceConfig {
+    fn read(&self) -> Result<Namespace, StartError> {
+        let wrong = |reason: String| {
+            let name: String = self.name.chars().take(80).flat_map(char::escape_debug).collect();
+            StartError::Argument(format!("namespace {name}: {reason}"))
+        };
+        let name: Registry =
+            self.name.parse().map_err(|error: crate::oci::Error| wrong(error.to_string()))?;
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None if name.is_docker_hub() => "https://registry-1.docker.io".to_owned(),
+            None => format!("https://{name}"),
+        };
+        let url: url::Url =
+            url.parse().map_err(|error| wrong(format!("its url is none ({error})")))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong(
+                "a login stands in `username` and `password`, not in the url".into(),
+            ));
+        }
+        let place = Registry::new(url.host_str().unwrap_or_default(), url.port())
+            .map_err(|error| wrong(error.to_string()))?;
+        let ca = match &self.ca {
+            Some(file) => {
+                Some(fs::read(file).map_err(|error| StartError::io("read", file, error))?)
+            }
+            None => None,
+        };
+        let mut logins = match &self.authfile {
+            Some(file) => CredentialStore::read_authfile(file)
+                .map_err(|error| wrong(error.to_string()))?
+                .without_helpers(),
+            None => CredentialStore::empty(),
+        };
+        match (&self.username, &self.password) {
+            (Some(username), Some(password)) => {
+                logins.add(&place, None, Credentials::new(username, password));
+            }
+            (None, None) => {}
+            _ => return Err(wrong("`username` and `password` belong together".to_owned())),
+        }
+        Ok(Namespace {
+            has_login: self.username.is_some() || self.authfile.is_some(),
+            name,
+            url,
+            ca,
+            logins,
+            public: self.public,
+            ttl: self.ttl.0,
+        })
+    }
+
+    /// Its files, to be found from the folder of the configuration.
+    pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.ca.iter_mut().chain(&mut self.authfile)
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for NamespaceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NamespaceConfig({}, {:?})", self.name, self.url)
+    }
+}
+
+fn default_ttl() -> Period {
+    Period(Duration::from_secs(60))
+}
+
+impl FromStr for Size {
+    type Err = InvalidSize;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSize> {
+        let invalid = || InvalidSize(text.chars().take(40).collect());
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(digits).ok_or_else(invalid)?;
+        let factor: u64 = match unit {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(invalid()),
+        };
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        number.checked_mul(factor).map(Self).ok_or_else(invalid)
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = InvalidSize;
+
+    fn try_from(text: String) -> Result<Self, InvalidSize> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn namespace(name: &str) -> NamespaceConfig {
+        NamespaceConfig {
+            name: name.to_owned(),
+            url: None,
+            ca: None,
+            username: None,
+            password: None,
+            authfile: None,
+            public: false,
+            ttl: default_ttl(),
+        }
+    }
+
+    #[test]
+    fn namespaces_that_cannot_be_are_refused_and_show_no_password() {
+        let with = |change: fn(&mut NamespaceConfig)| {
+            let mut namespace = namespace("quay.io");
+            change(&mut namespace);
+            namespace.read().unwrap_err().to_string()
+        };
+        for message in [
+            with(|namespace| namespace.name = "quay.io/org".into()),
+            with(|namespace| namespace.url = Some("quay.io".into())),
+            with(|namespace| namespace.url = Some("https://u:hunter2@quay.io".into())),
+            with(|namespace| namespace.password = Some("hunter2".into())),
+            with(|namespace| namespace.username = Some("u".into())),
+            with(|namespace| namespace.authfile = Some("/nonexistent/hunter".into())),
+            with(|namespace| namespace.ca = Some("/nonexistent/ca.pem".into())),
+        ] {
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        let mut login = namespace("quay.io");
+        login.password = Some("hunter2".into());
+        assert!(!format!("{login:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_namespace_is_at_its_own_name_unless_said_otherwise() {
+        for (name, url) in [
+            ("quay.io", "https://quay.io/"),
+            ("docker.io", "https://registry-1.docker.io/"),
+            ("host.example:5000", "https://host.example:5000/"),
+            ("[::1]:5000", "https://[::1]:5000/"),
+        ] {
+            let read = namespace(name).read().unwrap();
+            assert_eq!((read.url.as_str(), read.has_login), (url, false));
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        for text in ["", "MiB", "-1", "1.5GiB", "5 GiB", "5GB", "99999999TiB", "5é"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        assert_eq!("20GiB".parse(), Ok(Size(20 << 30)));
+        assert_eq!("1000".parse(), Ok(Size(1000)));
+    }
+}
