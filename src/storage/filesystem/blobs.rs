@@ -1,6 +1,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
@@ -9,6 +10,7 @@ use super::Inner;
 use super::files::{self, Unsynced, failed, is_absent};
 use super::layout::{self, DATA};
 use super::reader::Reader;
+use super::trust;
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::{Blob, Error, Part};
 
@@ -58,8 +60,21 @@ impl Inner {
         let link = self.demand_link(repository, digest)?;
         let (file, size) = self.open_content(repository, digest, link)?;
         let range = part.resolve(size)?;
-        let bytes = Reader::open(file, range.clone())
-            .map_err(|e| failed("read", &self.layout.data(digest), e))?;
+        let unread = |e| failed("read", &self.layout.data(digest), e);
+        let metadata = file.metadata().map_err(unread)?;
+        let mut trusted = self.trust.has(digest, &metadata);
+        let whole = range == (0..size);
+        if !trusted && (!whole || trust::is_small(size)) {
+            trusted = self.trust.check(digest, &file).map_err(unread)?;
+            if !trusted {
+                let path = self.layout.data(digest);
+                return Err(Error::Damaged(format!("{}: has another digest", path.display())));
+            }
+        }
+        let mut bytes = Reader::open(file, range.clone()).map_err(unread)?;
+        if !trusted {
+            bytes = trust::checked(Arc::clone(&self.trust), digest.clone(), metadata, bytes);
+        }
         Ok(Blob { size, range, bytes })
     }
 
@@ -102,13 +117,12 @@ impl Inner {
         let _shared = self.changes.shared()?;
         let folder = self.layout.content(digest);
         let mut unsynced = Unsynced::default();
-        if !folder.is_dir() && self.keep_new(bytes, repository, digest, size, &mut unsynced)? {
-            return self.files.settle(unsynced);
+        if folder.is_dir() || !self.keep_new(bytes, repository, digest, size, &mut unsynced)? {
+            // This puts whole bytes in the place of maybe damaged ones; who reads the old file goes on
+            // reading it.
+            self.files.rename(bytes, &folder.join(DATA), &mut unsynced)?;
+            self.link(repository, digest, size, &mut unsynced)?;
         }
-        // This puts whole bytes in the place of maybe damaged ones; who reads the old file goes on
-        // reading it.
-        self.files.rename(bytes, &folder.join(DATA), &mut unsynced)?;
-        self.link(repository, digest, size, &mut unsynced)?;
         self.files.settle(unsynced)
     }
 

@@ -22,10 +22,14 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_interleaving;
+#[cfg(test)]
 mod tests_power;
+mod trust;
 mod uploads;
 mod used;
 mod verify;
+mod verify_images;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -40,6 +44,7 @@ use self::changes::Changes;
 use self::disk::{Disk, System};
 use self::files::{Files, failed};
 use self::layout::Layout;
+use self::trust::Trust;
 use self::uploads::{Uploads, Writer};
 use self::used::Used;
 use super::{ByteStream, Durability, Error, Verified, Verifying};
@@ -63,6 +68,7 @@ struct Inner {
     files: Files,
     uploads: Uploads,
     used: Used,
+    trust: Arc<Trust>,
     changes: Changes,
     /// Locked as long as the store is open.
     _lock: File,
@@ -192,6 +198,7 @@ impl Inner {
             files,
             uploads: Uploads::default(),
             used: Used::default(),
+            trust: Arc::default(),
             changes,
             _lock: lock,
         }

@@ -249,3 +249,49 @@ async fn content_of_another_store_on_this_disk_is_linked_not_copied() {
         assert!(fs::read_dir(here.inner.layout.temporary()).unwrap().next().is_none());
     }
 }
+
+/// Content that was hashed by no process that is still there.
+async fn store_with_changed_content(folder: &Path, size: usize) -> (Filesystem, Digest) {
+    let store = open(folder);
+    let repository = "a".parse().unwrap();
+    let content = vec![7; size];
+    let digest = Digest::sha256(&content);
+    let id = store.upload_create(&repository).await.unwrap();
+    let bytes = stream::iter([Ok(Bytes::from(content))]).boxed();
+    store.upload_append(&repository, &id, None, bytes).await.unwrap();
+    store.upload_finish(&repository, &id, &digest).await.unwrap();
+    let path = store.inner.layout.data(&digest);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[size - 1] ^= 1;
+    fs::write(path, bytes).unwrap();
+    (store, digest)
+}
+
+#[tokio::test]
+async fn content_that_changed_on_the_disk_is_never_given_out_whole() {
+    use futures_util::TryStreamExt as _;
+    let repository = "a".parse().unwrap();
+    for (size, part) in [(1000, Part::Whole), (1000, Part::Last(1)), (3_000_000, Part::From(5))] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, digest) = store_with_changed_content(folder.path(), size).await;
+        let result = store.blob_open(&repository, &digest, part).await;
+        assert!(matches!(result, Err(Error::Damaged(_))), "{size} {part:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (store, digest) = store_with_changed_content(folder.path(), 3_000_000).await;
+    let blob = store.blob_open(&repository, &digest, Part::Whole).await.unwrap();
+    let given: Vec<_> = blob.bytes.collect().await;
+    assert!(given.last().unwrap().is_err());
+    let count: usize = given.iter().flatten().map(Bytes::len).sum();
+    assert!(count < 3_000_000, "the last part is held back");
+
+    // Changed back, it is given out, and hashed no more.
+    let path = store.inner.layout.data(&digest);
+    fs::write(&path, vec![7; 3_000_000]).unwrap();
+    for _ in 0..2 {
+        let blob = store.blob_open(&repository, &digest, Part::Whole).await.unwrap();
+        let given: Vec<Bytes> = blob.bytes.try_collect().await.unwrap();
+        assert_eq!(given.concat().len(), 3_000_000);
+        assert!(store.inner.trust.has(&digest, &path.metadata().unwrap()));
+    }
+}

@@ -171,6 +171,10 @@ impl Inner {
         }
         self.files.sync_data(&file, &path)?;
         self.keep(&path, &state.repository, digest, state.offset)?;
+        // The same file has another name now.
+        if let Ok(metadata) = file.metadata() {
+            self.trust.add(digest, &metadata);
+        }
         Ok(state.offset)
     }
 
