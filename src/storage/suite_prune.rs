@@ -12,7 +12,7 @@ use super::{Error, NewManifest, Paging, Part, Pruned, Pruning, Storage};
 use crate::oci::Digest;
 
 /// What counts as old.
-const OLD: Duration = Duration::from_millis(500);
+const OLD: Duration = Duration::from_millis(1500);
 
 fn prune_all(dry_run: bool) -> Pruning {
     Pruning { older_than: OLD, grace: OLD, keep: BTreeSet::new(), dry_run }
@@ -178,7 +178,7 @@ pub(super) async fn an_image_pushed_again_while_pruning_stays_whole(store: &dyn 
         [b"config c", b"layer c", b"base"],
         [b"config d", b"base", b"base"],
     ];
-    for _ in 0..6 {
+    for _ in 0..3 {
         get_old().await;
         let pushes = images.iter().map(|blobs| push_again(store, "a/b", blobs));
         let prunes = async {

@@ -88,10 +88,10 @@ impl Inner {
         let path = self.layout.data(digest);
         let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
         let file = match File::open(&path) {
-            // Both may have gone since we looked.
+            // Both may have gone since we looked, or come again. No lock here: who calls may hold it.
             Err(error) if is_absent(&error) => {
                 self.demand_link(repository, digest)?;
-                return Err(damaged("linked but not there"));
+                File::open(&path).map_err(|_| damaged("linked but not there"))?
             }
             result => result.map_err(|e| failed("open", &path, e))?,
         };
@@ -146,7 +146,7 @@ impl Inner {
         let folder = self.layout.content(digest);
         match self.files.try_place(draft, &folder, unsynced) {
             Ok(()) => Ok(true),
-            Err((draft, error)) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            Err((draft, error)) if is_taken(&error) => {
                 self.files.rename(&data, bytes, &mut Unsynced::default())?;
                 drop(draft);
                 Ok(false)
@@ -201,6 +201,11 @@ impl Inner {
         }
         Err(unknown(repository, digest))
     }
+}
+
+/// Systems differ in what they say of a folder that is not empty.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }
 
 /// A link that may be absent.

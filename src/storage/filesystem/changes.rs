@@ -29,7 +29,8 @@ impl Changes {
         Self { turn, gate }
     }
 
-    /// Held while something is added. Blocking.
+    /// Held while something is added. Blocking. Who holds it must not ask for it again: somebody may wait
+    /// in between, for both.
     pub(super) fn shared(&self) -> Result<Held, Error> {
         let _turn = locked(&self.turn, File::lock_shared)?;
         Ok(Held { _gate: locked(&self.gate, File::lock_shared)? })

@@ -156,7 +156,7 @@ impl Inner {
         tag: &Tag,
     ) -> Result<TagState, Error> {
         let path = self.layout.tag(repository, tag);
-        let text = files::read(&path)?.ok_or_else(|| unknown(repository, tag))?;
+        let (text, modified) = files::read_dated(&path)?.ok_or_else(|| unknown(repository, tag))?;
         let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
         let text = String::from_utf8(text).map_err(|_| damaged("not a digest"))?;
         let mut lines = text.lines();
@@ -164,10 +164,6 @@ impl Inner {
         let digest = digest.ok_or_else(|| damaged("not a digest"))?;
         let origin = lines.next().filter(|line| !line.is_empty()).map(serde_json::from_str);
         let origin = origin.transpose().map_err(|_| damaged("not an origin"))?;
-        let modified = path
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .map_err(|e| files::failed("look at", &path, e))?;
         Ok(TagState { digest, modified, origin })
     }
 
