@@ -243,7 +243,9 @@ fn empty_temporary(layout: &Layout, files: &Files) -> Result<(), Error> {
     let temporary = layout.temporary();
     for name in files::names(&temporary)?.unwrap_or_default() {
         let path = temporary.join(&name);
-        match (name.starts_with(VISITOR), path.is_dir()) {
+        // The text of a link is a number, and so is the name of a folder beside it.
+        let is_folder = path.symlink_metadata().is_ok_and(|entry| entry.is_dir());
+        match (name.starts_with(VISITOR), is_folder) {
             (true, _) => {}
             (false, true) => files.remove_all(&path)?,
             (false, false) => drop(files.remove(&path)?),

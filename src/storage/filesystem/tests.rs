@@ -84,7 +84,13 @@ async fn what_a_killed_process_left_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let id = half_an_upload(&store).await;
-    fs::write(folder.path().join("temporary/7"), "half").unwrap();
+    let temporary = folder.path().join("temporary");
+    fs::write(temporary.join("7"), "half").unwrap();
+    fs::create_dir(temporary.join("12")).unwrap();
+    fs::write(temporary.join("12/+data"), "half").unwrap();
+    for link in ["11", "13"] {
+        std::os::unix::fs::symlink("12", temporary.join(link)).unwrap();
+    }
     drop(store);
     let store = open(folder.path());
     assert!(store.upload_offset(&"a".parse().unwrap(), &id).await.is_err());
