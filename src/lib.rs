@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bin → cli → {sync, upload, promote} → copy → client → http → {auth, tls} → oci
-//!             registry → layers → {storage, client};   registry → {auth, tls, serve}
+//!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //! leaves: zuul, hostconfig
 //! ```
 
@@ -18,6 +18,7 @@ pub mod http;
 pub mod layers;
 pub mod oci;
 pub mod promote;
+pub mod proxy;
 pub mod registry;
 pub mod serve;
 pub mod storage;

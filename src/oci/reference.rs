@@ -28,6 +28,10 @@ pub struct ImageReference {
 }
 
 impl Registry {
+    /// The names of Docker Hub.
+    pub const HUB_NAMES: [&str; 4] =
+        ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+
     /// A registry by host and port as they stand in a CONNECTION: the host may be a bare IPv6 address.
     ///
     /// # Errors
@@ -61,14 +65,7 @@ impl Registry {
     /// Whether this is Docker Hub under any of its names.
     #[must_use]
     pub fn is_docker_hub(&self) -> bool {
-        self.port.is_none_or(|port| port == 443)
-            && matches!(
-                self.host.as_str(),
-                "docker.io"
-                    | "index.docker.io"
-                    | "registry-1.docker.io"
-                    | "registry.hub.docker.com"
-            )
+        self.port.is_none_or(|port| port == 443) && Self::HUB_NAMES.contains(&self.host.as_str())
     }
 
     /// Whether both are one place: the same text, or Docker Hub under two of its names.

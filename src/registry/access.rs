@@ -15,6 +15,7 @@ use crate::layers::Reader;
 use crate::oci::RepositoryName;
 
 /// Who may do what.
+#[derive(Clone)]
 pub(super) struct Access {
     pub(super) logins: Arc<Logins>,
     /// Whether anybody may pull.

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap, HeaderName};
+use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Request, Version};
 use http_body_util::BodyExt;
@@ -49,6 +50,20 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(request: Request<Incoming>, peer: Peer) -> Self {
         let (parts, body) = request.into_parts();
+        Self { body: Some(body), ..Self::of(parts, peer) }
+    }
+
+    /// A request that may still go elsewhere: its body stays with it.
+    pub(super) fn about(request: &Request<Incoming>, peer: Peer) -> Self {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = request.method().clone();
+        parts.uri = request.uri().clone();
+        parts.version = request.version();
+        parts.headers = request.headers().clone();
+        Self::of(parts, peer)
+    }
+
+    fn of(parts: Parts, peer: Peer) -> Self {
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let named = parts.uri.authority().map(Authority::as_str);
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -56,11 +71,17 @@ impl Call {
             .or(host)
             .and_then(|text| text.parse::<Authority>().ok())
             .filter(|authority| !authority.as_str().contains(['@', '"', '\\']));
+        // CONNECT names no path but a host (RFC 9112, section 3.2.3).
+        let path = match &parts.method {
+            &Method::CONNECT => named.unwrap_or_default(),
+            _ => parts.uri.path(),
+        };
+        let path = path.to_owned();
         let id = record::id_of(&parts.headers).unwrap_or_else(record::new_id);
         Self {
             query: query.into_owned().collect(),
             authority: authority.map(|authority| authority.to_string()),
-            path: parts.uri.path().to_owned(),
+            path,
             method: parts.method,
             version: parts.version,
             headers: parts.headers,
@@ -71,7 +92,7 @@ impl Call {
             peer: peer.address,
             received: Arc::default(),
             secure: peer.secure,
-            body: Some(body),
+            body: None,
         }
     }
 
@@ -133,6 +154,11 @@ impl Call {
     pub(super) fn url(&self, path: &str) -> Option<String> {
         let scheme = if self.secure { "https" } else { "http" };
         self.authority.as_ref().map(|authority| format!("{scheme}://{authority}{path}"))
+    }
+
+    /// Where it came from.
+    pub(super) fn peer(&self) -> Peer {
+        Peer { address: self.peer, secure: self.secure }
     }
 
     /// The host the client says it talks to.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderName};
 use serde::Deserialize;
 
 use super::rules::Pattern;
@@ -102,7 +102,16 @@ impl Caller {
 
 /// Name and password of `Authorization: Basic` (RFC 7617).
 pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let text = BASE64_STANDARD.decode(credentials(headers, "basic")?).ok()?;
+    name_and_password(headers, &header::AUTHORIZATION)
+}
+
+/// Name and password of `Proxy-Authorization: Basic` (RFC 9110, section 11.7.2).
+pub(super) fn proxy_login(headers: &HeaderMap) -> Option<(String, String)> {
+    name_and_password(headers, &header::PROXY_AUTHORIZATION)
+}
+
+fn name_and_password(headers: &HeaderMap, field: &HeaderName) -> Option<(String, String)> {
+    let text = BASE64_STANDARD.decode(after_scheme(headers, field, "basic")?).ok()?;
     let text = String::from_utf8(text).ok()?;
     let (name, password) = text.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
@@ -110,6 +119,10 @@ pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// What follows the scheme in `Authorization` (RFC 9110, section 11.4).
 pub(super) fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    let (named, rest) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    after_scheme(headers, &header::AUTHORIZATION, scheme)
+}
+
+fn after_scheme<'a>(headers: &'a HeaderMap, field: &HeaderName, scheme: &str) -> Option<&'a str> {
+    let (named, rest) = headers.get(field)?.to_str().ok()?.split_once(' ')?;
     named.eq_ignore_ascii_case(scheme).then(|| rest.trim())
 }

@@ -18,6 +18,7 @@ use super::namespaces::{CacheConfig, NamespaceConfig};
 use super::service::StartError;
 use super::speculative::Speculative;
 use super::zuul_registry;
+use crate::proxy;
 use crate::storage::Durability;
 
 /// What a server needs to know. Paths are taken from the folder of the file.
@@ -57,6 +58,8 @@ pub struct Config {
     /// How their content is fetched and kept.
     #[serde(default)]
     pub cache: CacheConfig,
+    /// Whether and where to it is a forward proxy; it is none without this.
+    pub forward_proxy: Option<proxy::Config>,
     /// How long a request body may bring no bytes.
     #[serde(default = "default_body_idle")]
     pub body_idle: Period,
@@ -147,6 +150,9 @@ impl Config {
             *path = folder.join(&path);
         }
         folder.clone_into(&mut config.home);
+        if let Some(proxy) = &mut config.forward_proxy {
+            proxy.resolve_paths(folder);
+        }
         Ok(config)
     }
 

@@ -1,6 +1,6 @@
 use std::io;
 
-use crate::{layers, oci, storage, zuul};
+use crate::{layers, oci, proxy, storage, zuul};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,21 @@ pub enum Error {
     /// HTTP/1.1 without exactly one host (RFC 9112, section 3.2).
     #[error("a request needs one header `Host`")]
     Host,
+    /// CONNECT without the login of a user.
+    #[error("the proxy needs the login of a user of this registry")]
+    ProxyLogin,
+    /// CONNECT where no forward proxy is configured.
+    #[error("this registry is no forward proxy: its configuration has no section `forward_proxy`")]
+    NoProxy,
+    /// What is named in a tunnel is not what CONNECT named.
+    #[error("this tunnel leads to {target}, and to nothing else")]
+    Misdirected {
+        /// Where to.
+        target: String,
+    },
+    /// It does not go through the proxy.
+    #[error(transparent)]
+    Proxy(#[from] proxy::Error),
     /// The path names one registry, `ns` another.
     #[error("`{name}` and ns={namespace} name different registries")]
     NamespaceConflict {

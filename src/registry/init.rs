@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::files::{lock, new_token_key, private_file, private_folder, read_if_there, token_key};
 use super::root_config::{Wanted, settle};
 use super::service::StartError;
+use crate::oci::Registry;
+use crate::proxy;
 use crate::tls::{Authority, Subject, server_config};
 use crate::zuul::Connection;
 
@@ -33,6 +35,8 @@ pub struct Plan {
     pub user: String,
     /// Whether it is a site's, which lives long and survives a loss of power, or one buildset's.
     pub site: bool,
+    /// Registries it is to be a forward proxy for.
+    pub proxied: Vec<Registry>,
 }
 
 /// What was made, or found.
@@ -82,19 +86,21 @@ pub fn init(plan: &Plan) -> Result<Initialised, StartError> {
     let _alone = lock(&lock_file).map_err(|error| StartError::io("lock", &lock_file, error))?;
     let before = previous_connection(root);
     let config = root.join(CONFIG_FILE);
-    let wanted = Wanted { port: plan.port, user: &plan.user, site: plan.site };
+    let wanted =
+        Wanted { port: plan.port, user: &plan.user, site: plan.site, proxied: &plan.proxied };
     let settled = settle(&config, wanted, before.as_ref())?;
 
     let folder = root.join("tls");
     private_folder(&folder).map_err(|error| StartError::io("create", &folder, error))?;
     let new_key = make_token_key(&root.join("token.key"))?;
-    let certificates = certificates(&folder, &subjects)?;
+    let certificates = certificates(&folder, &subjects, &proxy::subjects(&plan.proxied))?;
     let connection = Connection {
         host: host.to_string(),
         port: plan.port,
         username: plan.user.clone(),
         password: settled.password,
         cert: Some(certificates.authority),
+        proxied: plan.proxied.iter().map(ToString::to_string).collect(),
     };
     if let Some(text) = &settled.text {
         write(&config, text.as_bytes())?;
@@ -133,7 +139,13 @@ fn make_token_key(path: &Path) -> Result<bool, StartError> {
     Ok(true)
 }
 
-fn certificates(folder: &Path, subjects: &[Subject]) -> Result<Certificates, StartError> {
+/// Those of the server for its own subjects; the authority may vouch for `more`, too.
+fn certificates(
+    folder: &Path,
+    subjects: &[Subject],
+    more: &[Subject],
+) -> Result<Certificates, StartError> {
+    let permitted = [subjects, more].concat();
     let record_file = folder.join("record.json");
     let (ca, ca_key) = (folder.join("ca.pem"), folder.join("ca.key"));
     let (server, server_key) = (folder.join("server.pem"), folder.join("server.key"));
@@ -147,15 +159,15 @@ fn certificates(folder: &Path, subjects: &[Subject]) -> Result<Certificates, Sta
         _ => None,
     };
     let authority = match known {
-        Some((authority, record)) if authority.permits(subjects) => {
+        Some((authority, record)) if authority.permits(&permitted) => {
             let fresh = record.expires > soon() && record.subjects == subjects;
             if fresh && server_config(&server, &server_key).is_ok() {
                 return Ok(Certificates { authority: authority.certificate, changed: false });
             }
             authority
         }
-        Some((authority, _)) => authority.reissue(subjects.to_vec())?,
-        None => Authority::create(subjects.to_vec())?,
+        Some((authority, _)) => authority.reissue(permitted)?,
+        None => Authority::create(permitted)?,
     };
     let issued = authority.issue(subjects)?;
     let record = Record {
@@ -176,6 +188,20 @@ fn certificates(folder: &Path, subjects: &[Subject]) -> Result<Certificates, Sta
         write(path, text.as_bytes())?;
     }
     Ok(Certificates { authority: authority.certificate, changed: true })
+}
+
+/// The certificate authority that `init` made in a folder.
+pub(super) fn authority(folder: &Path) -> Result<Authority, StartError> {
+    let missing = |what: &str| StartError::Config {
+        file: folder.display().to_string(),
+        reason: format!("there is no {what} of a certificate authority that `init` made"),
+    };
+    let record = read_text(&folder.join("record.json"))?;
+    let record: Option<Record> = record.and_then(|text| serde_json::from_str(&text).ok());
+    let Record { authority: name, permitted, .. } = record.ok_or_else(|| missing("record"))?;
+    let certificate = read_text(&folder.join("ca.pem"))?.ok_or_else(|| missing("certificate"))?;
+    let key = read_text(&folder.join("ca.key"))?.ok_or_else(|| missing("key"))?;
+    Ok(Authority { certificate, key, name, permitted })
 }
 
 /// Certificates that end before this are made anew.

@@ -16,6 +16,7 @@ mod catalog;
 pub mod config;
 mod error;
 mod files;
+mod forward;
 mod health;
 mod htpasswd;
 pub mod init;
@@ -43,11 +44,12 @@ mod zuul_registry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 use self::access::Access;
 use self::call::Call;
+use self::forward::Forward;
 use self::health::Health;
 use self::metrics::Metrics;
 use self::names::Repository;
@@ -55,6 +57,7 @@ use self::record::Record;
 use self::route::{Resource, Route};
 use self::status::Listing;
 use crate::layers::{self, Layers, Reader};
+use crate::proxy::Proxy;
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Storage};
 
@@ -79,6 +82,7 @@ pub struct Registry {
     sparse_images: bool,
     speculative: Speculative,
     body_idle: Duration,
+    forward: Option<Forward>,
 }
 
 impl Registry {
@@ -93,7 +97,14 @@ impl Registry {
             sparse_images: config.sparse_images,
             speculative: config.speculative.clone(),
             body_idle: config.body_idle.0,
+            forward: None,
         }
+    }
+
+    /// Makes it a forward proxy too. `upper` answers in the tunnels to listed registries.
+    fn forward_through(&mut self, proxy: Proxy, mut upper: Self) {
+        upper.metrics = Arc::clone(&self.metrics);
+        self.forward = Some(Forward::new(proxy, upper));
     }
 
     /// What the layers answered, with a challenge where only a login is missing.
@@ -120,6 +131,12 @@ impl Registry {
         route: Result<Route, Error>,
     ) -> Result<Response<Body>, Error> {
         call.demand_host()?;
+        if call.method == Method::CONNECT {
+            return match &self.forward {
+                Some(forward) => forward.connect(call).await,
+                None => Err(Error::NoProxy),
+            };
+        }
         match route? {
             Route::Health => self.healthz(call).await,
             Route::Metrics => self.metrics(call).await,
@@ -148,7 +165,10 @@ impl Handler for Registry {
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let mut call = Call::new(request, peer);
         let route = Route::parse(&call.path);
-        let label = route.as_ref().map_or("other", Route::label);
+        let label = match call.method {
+            Method::CONNECT => "connect",
+            _ => route.as_ref().map_or("other", Route::label),
+        };
         let mut record = Record::new(&call, label, Arc::clone(&self.metrics));
         // The token endpoint looks at logins itself, and the health of the server is everybody's.
         if !matches!(route, Ok(Route::Token | Route::Health)) {
@@ -156,7 +176,7 @@ impl Handler for Registry {
         }
         record.of_user(call.caller.name());
         let result = self.dispatch(&mut call, route).await;
-        if label == "token" {
+        if matches!(label, "token" | "connect") {
             record.of_user(call.caller.name());
         }
         if let Err(error) = &result {

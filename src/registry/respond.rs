@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::Error;
 use super::call::Call;
 use super::record::REQUEST_ID;
+use crate::http::Unreachable;
 use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
+use crate::proxy;
 use crate::serve::Body;
 use crate::zuul::Origin;
 use crate::{layers, storage};
@@ -99,6 +101,9 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
             set(&mut response, header::WWW_AUTHENTICATE, challenge);
         }
         Error::LoginsBusy => set(&mut response, header::RETRY_AFTER, 1),
+        Error::ProxyLogin => {
+            set(&mut response, header::PROXY_AUTHENTICATE, "Basic realm=\"registry\"");
+        }
         Error::Method { allowed } => set(&mut response, header::ALLOW, allowed),
         Error::WrongOffset { offset, location } => {
             set(&mut response, header::RANGE, received(*offset));
@@ -129,6 +134,10 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::NoSuchUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         Error::Invalid(error) => invalid(error, method),
         Error::Host => (Status::BAD_REQUEST, Code::Unsupported),
+        Error::ProxyLogin => (Status::PROXY_AUTHENTICATION_REQUIRED, Code::Unauthorized),
+        Error::NoProxy => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
+        Error::Misdirected { .. } => (Status::MISDIRECTED_REQUEST, Code::Unsupported),
+        Error::Proxy(error) => proxied(error),
         Error::NamespaceConflict { .. } => (Status::BAD_REQUEST, Code::NameInvalid),
         Error::Method { .. } => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
         Error::Unauthorized { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
@@ -149,6 +158,29 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::Storage(error) => stored(error),
         Error::Layers(error) => lower(error),
     }
+}
+
+/// What does not go through the proxy, as a proxy says it (RFC 9110, sections 15.6.3 and 15.6.5).
+fn proxied(error: &proxy::Error) -> (StatusCode, OciErrorCode) {
+    use StatusCode as Status;
+    use proxy::Error;
+
+    let status = match error {
+        Error::Authority(_) | Error::Ambiguous(_) => Status::BAD_REQUEST,
+        Error::Port { .. } => Status::FORBIDDEN,
+        Error::Unreachable { source: Unreachable::Forbidden(_), .. } => Status::FORBIDDEN,
+        Error::Timeout { .. } => Status::GATEWAY_TIMEOUT,
+        Error::Unreachable { .. }
+        | Error::Connect { .. }
+        | Error::Tls { .. }
+        | Error::Broken { .. } => Status::BAD_GATEWAY,
+        _ => Status::INTERNAL_SERVER_ERROR,
+    };
+    let code = match status {
+        Status::FORBIDDEN => OciErrorCode::Denied,
+        _ => OciErrorCode::Unsupported,
+    };
+    (status, code)
 }
 
 /// A tag that cannot be is not there; only who wants to write it is told why.

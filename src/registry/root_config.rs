@@ -4,6 +4,7 @@ use super::Config;
 use super::caller::User;
 use super::files::read_if_there;
 use super::service::StartError;
+use crate::oci::Registry;
 use crate::zuul::Connection;
 
 /// What the configuration file of a root depends on, besides the password.
@@ -13,6 +14,8 @@ pub(super) struct Wanted<'a> {
     pub(super) user: &'a str,
     /// For a site, and not for one buildset.
     pub(super) site: bool,
+    /// The registries it is a forward proxy for.
+    pub(super) proxied: &'a [Registry],
 }
 
 /// What the configuration file of a root is to hold.
@@ -39,9 +42,10 @@ pub(super) fn settle(
         return Ok(Settled { text: Some(text(wanted, &password)), password });
     };
     let config = Config::read(file).map_err(with_next_step)?;
+    let proxied = config.forward_proxy.as_ref().map_or(&[][..], |proxy| &proxy.registries);
     let is_ours = |user: &&User| {
         [false, true].into_iter().any(|site| {
-            let written = Wanted { port: config.port, user: &user.name, site };
+            let written = Wanted { port: config.port, user: &user.name, site, proxied };
             bytes == text(written, &user.password).as_bytes()
         })
     };
@@ -60,9 +64,16 @@ pub(super) fn settle(
 fn edited(
     file: &Path,
     config: &Config,
-    Wanted { port, user, .. }: Wanted<'_>,
+    Wanted { port, user, proxied, .. }: Wanted<'_>,
     before: Option<&Connection>,
 ) -> Result<String, StartError> {
+    let listed = config.forward_proxy.as_ref().map_or(&[][..], |proxy| &proxy.registries);
+    if let Some(missing) = proxied.iter().find(|registry| !listed.contains(registry)) {
+        return Err(StartError::Refused(format!(
+            "{} was edited: add {missing} to `registries` of `forward_proxy` there, or remove it",
+            file.display()
+        )));
+    }
     let same_port = before.is_some_and(|before| before.port == port);
     let listens = config.port == port || config.listen.iter().any(|address| address.port() == port);
     if !same_port && !listens {
@@ -95,9 +106,29 @@ fn with_next_step(error: StartError) -> StartError {
     }
 }
 
-fn text(Wanted { port, user, site }: Wanted<'_>, password: &str) -> String {
-    // JSON strings are YAML strings.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+fn text(wanted: Wanted<'_>, password: &str) -> String {
+    let mut text = common_text(wanted, password);
+    if !wanted.proxied.is_empty() {
+        let names: Vec<String> =
+            wanted.proxied.iter().map(|name| quoted(&name.to_string())).collect();
+        text.push_str(&format!("{PROXY_TEXT}  registries: [{}]\n", names.join(", ")));
+    }
+    text
+}
+
+const PROXY_TEXT: &str = "
+# A forward proxy for programs that know no mirrors: images of these registries that are here are answered
+# from here, everything else goes to the registry itself. `allow: [10.1.0.0/16]` permits targets that are
+# not public, `ports: [443, 8443]` further ports, `certificates: {HOST: FILE}` further authorities.
+forward_proxy:
+";
+
+/// JSON strings are YAML strings.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn common_text(Wanted { port, user, site, .. }: Wanted<'_>, password: &str) -> String {
     format!(
         "\
 # Configuration of buildset-registry. Paths are relative to this file; unknown keys are refused.

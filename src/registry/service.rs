@@ -10,9 +10,11 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::access::Access;
+use super::init::authority;
 use super::logins::Logins;
 use super::signer::Signer;
 use super::{Config, Registry, files, namespaces};
+use crate::proxy::Proxy;
 use crate::serve::{self, Drained, Limits, Server};
 use crate::storage::{self, Filesystem, Storage};
 use crate::tls;
@@ -97,6 +99,7 @@ impl Service {
         namespaces::check(config)?;
         let key = token_key(config)?.unwrap_or_default();
         Logins::open(&config.users, &config.htpasswd, Arc::new(Signer::new(key)))?;
+        proxy(config)?;
         Ok(())
     }
 
@@ -150,6 +153,12 @@ impl Service {
             signer,
             public_url: config.public_url.clone(),
         };
+        let upper = layers.upper();
+        let mut registry = Registry::new(Arc::clone(&storage), layers, access.clone(), config);
+        if let Some(proxy) = proxy(config)? {
+            let upper = Registry::new(Arc::clone(&storage), upper, access, config);
+            registry.forward_through(proxy, upper);
+        }
         Ok(Self {
             addresses: addresses.collect(),
             server: Server {
@@ -157,7 +166,7 @@ impl Service {
                 tls,
                 limits: Limits::default(),
                 drain: Duration::from_secs(60),
-                handler: Arc::new(Registry::new(Arc::clone(&storage), layers, access, config)),
+                handler: Arc::new(registry),
             },
             storage,
             logins,
@@ -250,6 +259,27 @@ fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, StartErro
         Err(tls::Error::File { file, reason }) => Err(unusable(file, &reason)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The forward proxy, where there is one.
+fn proxy(config: &Config) -> Result<Option<Proxy>, StartError> {
+    let Some(section) = &config.forward_proxy else { return Ok(None) };
+    let unusable = |reason: String| StartError::Config { file: "forward_proxy".to_owned(), reason };
+    if config.users.is_empty() && config.htpasswd.is_empty() {
+        let reason = "it takes a login, and there is nobody in `users` or `htpasswd`; a proxy open \
+                      to all is not offered";
+        return Err(unusable(reason.to_owned()));
+    }
+    let authority = authority(&section.authority)?;
+    let missing = section.unvouched(&authority);
+    if let Some(registry) = missing {
+        return Err(unusable(format!(
+            "the certificate authority in {} may not vouch for {registry}; run `init` again with \
+             --proxy-registry {registry}, and give clients the new certificate",
+            section.authority.display()
+        )));
+    }
+    Ok(Some(Proxy::new(section, authority)?))
 }
 
 fn token_key(config: &Config) -> Result<Option<[u8; 32]>, StartError> {

@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::listen::{bind, bind_any, raise_file_limit};
 pub use self::sent::{OnSent, Sent};
+pub use self::stall::Stall;
 pub use self::tunnel::{Line, Tunnel};
 
 /// The body of an answer. An error resets the connection: the client sees that it is not whole.

@@ -8,14 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// A stream whose writes fail when the other side takes nothing for too long.
-pub(super) struct Stall<S> {
+pub struct Stall<S> {
     stream: S,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stall<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    /// Over a stream, with the time a write may take nothing.
+    pub fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, timer: None }
     }
 
@@ -31,7 +32,7 @@ impl<S> Stall<S> {
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         timer.as_mut().poll(context).map(|()| {
-            let message = format!("the client took nothing for {} s", limit.as_secs());
+            let message = format!("the other side took nothing for {} s", limit.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, message))
         })
     }

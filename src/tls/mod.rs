@@ -6,11 +6,13 @@
 
 mod explain;
 mod issue;
+mod leaf;
 mod server;
 mod trust;
 
 pub use self::explain::explain;
 pub use self::issue::{Authority, Issued, Subject};
+pub use self::leaf::Leaves;
 pub use self::server::server_config;
 pub use self::trust::{Extra, Trust};
 
@@ -35,6 +37,12 @@ pub enum Error {
     /// A certificate could not be made.
     #[error("the certificate cannot be made: {0}")]
     Issue(#[from] rcgen::Error),
+    /// An authority's certificate does not let it vouch for this.
+    #[error("the certificate authority may not vouch for {name}")]
+    NotPermitted {
+        /// For what.
+        name: String,
+    },
     /// A file with a certificate or a key cannot be used.
     #[error("{file}: {reason}")]
     File {

@@ -21,14 +21,22 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         .map_err(|error| failed(certificate, format!("no certificate can be read: {error}")))?;
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| failed(key, format!("no private key can be read: {error}")))?;
+    let config = configured(chain, private).map_err(|error| {
+        failed(key, format!("cannot be used with {}: {error}", certificate.display()))
+    })?;
+    Ok(Arc::new(config))
+}
+
+/// What a server of this certificate, with its chain, and key shows.
+pub(super) fn configured(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|error| {
-            failed(key, format!("cannot be used with {}: {error}", certificate.display()))
-        })?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }

@@ -21,6 +21,9 @@ pub struct Connection {
     /// PEM of the certificate authority, or of the server's own self-signed certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert: Option<String>,
+    /// The registries it is a forward proxy for, `HOST[:PORT]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxied: Vec<String>,
 }
 
 impl Connection {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room may use.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
@@ -21,7 +21,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("storage", &["oci", "zuul"]),
     ("serve", &["tls"]),
     ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),
-    ("registry", &["auth", "http", "layers", "oci", "serve", "storage", "tls", "zuul"]),
+    ("proxy", &["http", "oci", "serve", "tls"]),
+    ("registry", &["auth", "http", "layers", "oci", "proxy", "serve", "storage", "tls", "zuul"]),
     (
         "cli",
         &[
@@ -48,7 +49,9 @@ const LIBRARIES: [(&str, &[&str]); 6] = [
     ("oci_distribution", &["oci"]),
     ("reqwest", &["http"]),
     ("hickory_resolver", &["http"]),
-    ("hyper", &["serve", "registry"]),
+    // The proxy speaks to real registries as their clients do: paths, headers and bodies have to stay
+    // as they are, which `http` with its redirects, retries and URLs does not promise.
+    ("hyper", &["serve", "registry", "proxy"]),
     ("clap", &["cli"]),
     ("serde_saphyr", &["zuul", "registry"]),
 ];

@@ -14,6 +14,7 @@ mod layers_fill;
 mod logins;
 mod pipeline;
 mod promote;
+mod proxy;
 mod reach;
 mod registry_access;
 mod registry_crash;

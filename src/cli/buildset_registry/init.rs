@@ -4,6 +4,7 @@ use clap::{Args, value_parser};
 
 use crate::cli::exit::Failure;
 use crate::cli::output::Report;
+use crate::oci::Registry;
 use crate::registry::init::{Initialised, Plan, init};
 
 #[derive(Debug, Args)]
@@ -34,6 +35,11 @@ pub(super) struct Arguments {
     /// and ends after 24 hours; the configuration says so and can be changed there
     #[arg(long)]
     site: bool,
+
+    /// Also be a forward proxy, which answers images of REGISTRY that are here and passes everything
+    /// else on to it; the docker engine mirrors no registry but Docker Hub
+    #[arg(long, value_name = "REGISTRY")]
+    proxy_registry: Vec<Registry>,
 }
 
 impl Arguments {
@@ -45,6 +51,7 @@ impl Arguments {
             port: self.port,
             user: self.user,
             site: self.site,
+            proxied: self.proxy_registry,
         };
         Ok(init(&plan)?)
     }

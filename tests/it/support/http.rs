@@ -67,6 +67,56 @@ pub fn open(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) 
     stream
 }
 
+/// Reads one answer of several on a connection: its body by length or chunks, or none after HEAD.
+pub fn read_answer(stream: &mut impl Read, has_body: bool) -> Answer {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        let ended = stream.read_exact(&mut byte);
+        ended.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&head)));
+        head.push(byte[0]);
+    }
+    let mut answer = head_of(std::str::from_utf8(&head).unwrap().trim_end());
+    if !has_body || answer.status == 304 {
+        return answer;
+    }
+    if answer.header("transfer-encoding") == "chunked" {
+        loop {
+            let length = usize::from_str_radix(&read_line(stream), 16).unwrap();
+            let mut chunk = vec![0; length + 2];
+            stream.read_exact(&mut chunk).unwrap();
+            answer.body.extend_from_slice(&chunk[..length]);
+            if length == 0 {
+                return answer;
+            }
+        }
+    }
+    answer.body = vec![0; answer.header("content-length").parse().unwrap_or(0)];
+    stream.read_exact(&mut answer.body).unwrap();
+    answer
+}
+
+fn read_line(stream: &mut impl Read) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap().trim_end().to_owned()
+}
+
+fn head_of(head: &str) -> Answer {
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = lines.map(|line| line.split_once(": ").unwrap());
+    Answer {
+        status,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        body: Vec::new(),
+    }
+}
+
 /// Reads an answer to its end, which is the end of the connection.
 pub fn receive(mut stream: TcpStream) -> Answer {
     let mut bytes = Vec::new();
@@ -74,12 +124,5 @@ pub fn receive(mut stream: TcpStream) -> Answer {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(&bytes)));
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.map(|line| line.split_once(": ").unwrap());
-    Answer {
-        status,
-        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        body: bytes[end + 4..].to_vec(),
-    }
+    Answer { body: bytes[end + 4..].to_vec(), ..head_of(&head) }
 }

@@ -11,6 +11,7 @@ pub mod images;
 pub mod memory;
 pub mod process;
 pub mod programs;
+pub mod proxied;
 pub mod registry;
 pub mod sample;
 pub mod upstream;

@@ -1,0 +1,245 @@
+//! The forward proxy: who may use it, and what of a listed registry is answered here.
+//!
+//! CONNECT needs the login of a user who may read. In the tunnel to a listed registry the layers that
+//! hold what this buildset made answer reads of manifests and blobs; whatever they do not have, and
+//! everything else, goes to the real host with what the client said of itself.
+
+use std::sync::Arc;
+
+use http::header;
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+
+use super::call::Call;
+use super::caller::{Caller, proxy_login};
+use super::logins::Login;
+use super::names::Repository;
+use super::record::Record;
+use super::route::{Resource, Route};
+use super::{Error, Registry, log, respond};
+use crate::oci;
+use crate::proxy::{Destination, Passage, Proxy, Target, relay};
+use crate::serve::{Body, Handler, Line, OnSent, Peer, Tunnel};
+use crate::storage;
+
+/// What the registry needs to be a forward proxy.
+pub(super) struct Forward {
+    proxy: Arc<Proxy>,
+    /// This registry without what it fetches from elsewhere.
+    upper: Arc<Registry>,
+}
+
+/// What answers in the tunnel to a listed registry.
+struct Inside {
+    upper: Arc<Registry>,
+    /// Who asked for the tunnel.
+    caller: Caller,
+    target: Target,
+    registry: oci::Registry,
+    passage: Passage,
+    /// Whether the handshake named the target.
+    named_target: bool,
+}
+
+impl Forward {
+    pub(super) fn new(proxy: Proxy, upper: Registry) -> Self {
+        Self { proxy: Arc::new(proxy), upper: Arc::new(upper) }
+    }
+
+    /// Answers CONNECT (RFC 9110, section 9.3.6).
+    pub(super) async fn connect(&self, call: &mut Call) -> Result<Response<Body>, Error> {
+        call.caller = self.caller(call).await?;
+        let target: Target = call.path.parse()?;
+        let tunnel = match self.proxy.destination(&target)? {
+            Destination::Listed(registry) => self.opening(call, target, registry),
+            Destination::Other => {
+                let other = self.proxy.dial(&target).await?;
+                Tunnel::new(async move |stream, line: Line| {
+                    let ended = relay(stream, other, &line).await;
+                    tracing::debug!(%target, ?ended, "a tunnel ended");
+                })
+            }
+        };
+        let mut response = respond::empty(StatusCode::OK);
+        response.extensions_mut().insert(tunnel);
+        Ok(response)
+    }
+
+    /// The user of `Proxy-Authorization`. Without users nobody passes: a proxy open to all would be
+    /// everybody's way into this network.
+    async fn caller(&self, call: &Call) -> Result<Caller, Error> {
+        let (name, password) = proxy_login(&call.headers).ok_or(Error::ProxyLogin)?;
+        match self.upper.access.logins.login(&name, &password).await {
+            Login::Known(account) => Ok(Caller::User(account)),
+            Login::Unknown => Err(Error::ProxyLogin),
+            Login::Busy => Err(Error::LoginsBusy),
+        }
+    }
+
+    fn opening(&self, call: &Call, target: Target, registry: oci::Registry) -> Tunnel {
+        let proxy = Arc::clone(&self.proxy);
+        let peer = call.peer();
+        let mut inside = Inside {
+            upper: Arc::clone(&self.upper),
+            caller: call.caller.clone(),
+            passage: Passage::new(Arc::clone(&proxy), target.clone()),
+            target,
+            registry,
+            named_target: false,
+        };
+        Tunnel::new(async move |stream: TokioIo<Upgraded>, line: Line| {
+            let opened = tokio::select! {
+                opened = proxy.open(&inside.target, stream) => opened,
+                () = line.aborted() => return,
+            };
+            match opened {
+                Ok(opened) => {
+                    inside.named_target = opened.named_target;
+                    let peer = Peer { secure: true, ..peer };
+                    line.speak(opened.stream, peer, &Arc::new(inside)).await;
+                }
+                Err(error) => tracing::debug!(target = %inside.target, %error, "no tunnel"),
+            }
+        })
+    }
+}
+
+impl Handler for Inside {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let mut call = Call::about(&request, peer);
+        call.caller = self.caller.clone();
+        // In the log it is told from requests to this registry itself.
+        let shown = format!("{}{}", self.target, call.path);
+        let path = std::mem::replace(&mut call.path, shown);
+        let mut record = Record::new(&call, "proxied", Arc::clone(&self.upper.metrics));
+        record.of_user(call.caller.name());
+        let result = self.reply(&mut call, &path, request).await;
+        if let Err(error) = &result {
+            log(error, &call);
+        }
+        let mut response = match result {
+            Ok(Reply::Passed(response)) => response,
+            Ok(Reply::Ours(response)) => respond::finish(&call, Ok(response)),
+            Err(error) => respond::finish(&call, Err(error)),
+        };
+        record.answered(response.status(), call.layer);
+        response.extensions_mut().insert(OnSent::new(move |sent| record.sent(sent)));
+        response
+    }
+}
+
+/// Who answered.
+enum Reply {
+    Ours(Response<Body>),
+    /// The real host; nothing is added.
+    Passed(Response<Body>),
+}
+
+impl Inside {
+    async fn reply(
+        &self,
+        call: &mut Call,
+        path: &str,
+        request: Request<Incoming>,
+    ) -> Result<Reply, Error> {
+        self.demand_target(&request)?;
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return Err(Error::Method { allowed: "GET, HEAD, POST, PUT, PATCH, DELETE" });
+        }
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let wanted = reads.then(|| self.wanted(path)).flatten();
+        if let Some((repository, resource)) = &wanted
+            && !is_question_of_push(&request, resource)
+            && let Some(ours) = self.here(call, repository, resource).await?
+        {
+            return Ok(Reply::Ours(ours));
+        }
+        let asks_for_base = reads && matches!(Route::parse(path), Ok(Route::Base));
+        match self.passage.send(request).await {
+            Ok(passed) if asks_for_base && passed.status().is_server_error() => {
+                Ok(Reply::Ours(respond::json(&serde_json::json!({}))))
+            }
+            Ok(passed) => Ok(Reply::Passed(passed)),
+            Err(error) if error.is_down() && asks_for_base => {
+                tracing::info!(target = %self.target, %error, "answered in place of the host");
+                Ok(Reply::Ours(respond::json(&serde_json::json!({}))))
+            }
+            Err(error) => {
+                let ours = match &wanted {
+                    Some((repository, resource)) if error.is_down() => {
+                        self.here(call, repository, resource).await?
+                    }
+                    _ => None,
+                };
+                ours.map(Reply::Ours).ok_or(Error::Proxy(error))
+            }
+        }
+    }
+
+    /// The authority of CONNECT decides; whatever is named inside has to be the same.
+    fn demand_target(&self, request: &Request<Incoming>) -> Result<(), Error> {
+        let mut hosts = request.headers().get_all(header::HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().unwrap_or_default(),
+            _ => return Err(Error::Host),
+        };
+        let named = request.uri().authority().map(Authority::as_str);
+        let same = |name: &str| self.target.is_named_by_host(name);
+        if self.named_target && same(host) && named.is_none_or(same) {
+            return Ok(());
+        }
+        Err(Error::Misdirected { target: self.target.to_string() })
+    }
+
+    /// The manifest or blob a path names. What in a path of the real host looks like another registry
+    /// is a repository there that has no name here.
+    fn wanted(&self, path: &str) -> Option<(Repository, Resource)> {
+        let Ok(Route::Repository(name, resource)) = Route::parse(path) else { return None };
+        let first = name.as_str().split('/').next().unwrap_or_default();
+        let is_read = matches!(resource, Resource::Manifest(_) | Resource::Blob(_));
+        let is_named = oci::Registry::is_named_by(first) || first == self.registry.path_component();
+        if !is_read || is_named {
+            return None;
+        }
+        let namespace = self.registry.to_string();
+        Some((Repository::new(name, Some(&namespace)).ok()?, resource))
+    }
+
+    /// The answer of this registry, if it has what is wanted and the user may read it.
+    async fn here(
+        &self,
+        call: &mut Call,
+        repository: &Repository,
+        resource: &Resource,
+    ) -> Result<Option<Response<Body>>, Error> {
+        let answered = match resource.clone() {
+            Resource::Manifest(reference) => {
+                self.upper.manifest(call, repository.clone(), reference).await
+            }
+            Resource::Blob(digest) => self.upper.blob(call, repository.clone(), digest).await,
+            _ => return Ok(None),
+        };
+        match answered {
+            Ok(response) => Ok(Some(response)),
+            Err(Error::Denied { .. } | Error::Unauthorized { .. }) => Ok(None),
+            Err(error) => match error.stored() {
+                Some(
+                    storage::Error::RepositoryUnknown(_)
+                    | storage::Error::ManifestUnknown { .. }
+                    | storage::Error::BlobUnknown { .. },
+                ) => Ok(None),
+                // What is here and cannot be read is not replaced by something else of that name.
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+/// Whether this is how clients ask before a push what they can leave out. A push goes to the real host,
+/// which has to have all of it; nobody pulls by HEAD of a blob.
+fn is_question_of_push(request: &Request<Incoming>, resource: &Resource) -> bool {
+    *request.method() == Method::HEAD && matches!(resource, Resource::Blob(_))
+}
