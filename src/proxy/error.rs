@@ -11,6 +11,9 @@ pub enum Error {
     /// CONNECT names no host and port.
     #[error("CONNECT takes a host and a port, not `{0}`")]
     Authority(String),
+    /// There are as many tunnels as there may be.
+    #[error("too many tunnels are open; try again when some have ended")]
+    Busy,
     /// The port is not among those allowed.
     #[error("{target}: the proxy leads to port {} only if its configuration lists that", .target.port())]
     Port {
@@ -75,6 +78,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Connect { .. } | Self::Tls { .. } => true,
             Self::Timeout { .. } | Self::Broken { .. } => true,
+            Self::Busy => false,
             Self::Authority(_) | Self::Port { .. } | Self::Ambiguous(_) => false,
             Self::Handshake(_) | Self::Certificate(_) => false,
         }

@@ -24,6 +24,7 @@ use rustls::ClientConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -40,6 +41,9 @@ use crate::tls::{self, Leaves, Trust};
 /// How long making one connection may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
+/// How many tunnels there may be at once: each has buffers and sockets of its own.
+const TUNNELS: usize = 2048;
+
 /// How many addresses of a name are tried.
 const ADDRESSES: usize = 4;
 
@@ -49,6 +53,7 @@ pub struct Proxy {
     ports: Vec<u16>,
     resolver: Resolver,
     leaves: Leaves,
+    places: Arc<Semaphore>,
 }
 
 /// A registry whose tunnels are opened here.
@@ -97,7 +102,16 @@ impl Proxy {
             ports: config.ports.clone(),
             resolver: Resolver::new(AddressPolicy::allowing(config.allow.clone())),
             leaves: Leaves::new(authority),
+            places: Arc::new(Semaphore::new(TUNNELS)),
         })
+    }
+
+    /// A place for one more tunnel; it is kept as long as the tunnel.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::Busy)
     }
 
     /// Says where a CONNECT leads.

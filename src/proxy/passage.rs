@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::uri::{PathAndQuery, Uri};
@@ -48,13 +49,17 @@ impl Passage {
         Self { proxy, target, addresses: OnceCell::new(), held: Mutex::new(None) }
     }
 
-    /// Sends a request to the real host and brings its answer.
+    /// Sends a request to the real host and brings its answer; counts the bytes of its body.
     ///
     /// # Errors
     /// There is none: [`Error::is_down`] says whether the host could be asked at all.
-    pub async fn send(&self, request: Request<Incoming>) -> Result<Response<Body>, Error> {
+    pub async fn send(
+        &self,
+        request: Request<Incoming>,
+        count: &Arc<AtomicU64>,
+    ) -> Result<Response<Body>, Error> {
         let watch = Watch::new();
-        let (is_head, request) = outgoing(request, &watch)?;
+        let (is_head, request) = outgoing(request, &watch, count)?;
         let mut held = self.held.lock().await;
         let mut sender = match held.take() {
             Some(kept) if kept.used.elapsed() < FRESH && !kept.sender.is_closed() => kept.sender,
@@ -168,6 +173,7 @@ enum Failure {
 fn outgoing(
     request: Request<Incoming>,
     watch: &Watch,
+    count: &Arc<AtomicU64>,
 ) -> Result<(bool, Request<Through<Incoming>>), Error> {
     let (mut parts, body) = request.into_parts();
     headers::demand_plain_framing(&parts.headers)?;
@@ -177,6 +183,6 @@ fn outgoing(
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let is_head = parts.method == Method::HEAD;
-    let body = Through::new(body, watch.clone(), BODY_IDLE);
+    let body = Through::new(body, watch.clone(), BODY_IDLE).counted(Arc::clone(count));
     Ok((is_head, Request::from_parts(parts, body)))
 }

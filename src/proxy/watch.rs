@@ -47,11 +47,17 @@ pub(super) struct Through<B> {
     watch: Watch,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    count: Option<Arc<AtomicU64>>,
 }
 
 impl<B> Through<B> {
     pub(super) fn new(body: B, watch: Watch, limit: Duration) -> Self {
-        Self { body, watch, limit, timer: None }
+        Self { body, watch, limit, timer: None, count: None }
+    }
+
+    /// With what its bytes are added to.
+    pub(super) fn counted(self, count: Arc<AtomicU64>) -> Self {
+        Self { count: Some(count), ..self }
     }
 }
 
@@ -75,7 +81,13 @@ where
                     match frame {
                         None => return Poll::Ready(None),
                         Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
-                        Some(Ok(frame)) if frame.is_data() => return Poll::Ready(Some(Ok(frame))),
+                        Some(Ok(frame)) if frame.is_data() => {
+                            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                            if let Some(count) = &self.count {
+                                count.fetch_add(length, Ordering::Relaxed);
+                            }
+                            return Poll::Ready(Some(Ok(frame)));
+                        }
                         // Trailers could add what headers were stripped of.
                         Some(Ok(_)) => continue,
                     }

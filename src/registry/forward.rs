@@ -53,12 +53,14 @@ impl Forward {
     pub(super) async fn connect(&self, call: &mut Call) -> Result<Response<Body>, Error> {
         call.caller = self.caller(call).await?;
         let target: Target = call.path.parse()?;
+        let place = self.proxy.place()?;
         let tunnel = match self.proxy.destination(&target)? {
-            Destination::Listed(registry) => self.opening(call, target, registry),
+            Destination::Listed(registry) => self.opening(call, target, registry, place),
             Destination::Other => {
                 let other = self.proxy.dial(&target).await?;
                 Tunnel::new(async move |stream, line: Line| {
                     let ended = relay(stream, other, &line).await;
+                    drop(place);
                     tracing::debug!(%target, ?ended, "a tunnel ended");
                 })
             }
@@ -79,7 +81,13 @@ impl Forward {
         }
     }
 
-    fn opening(&self, call: &Call, target: Target, registry: oci::Registry) -> Tunnel {
+    fn opening(
+        &self,
+        call: &Call,
+        target: Target,
+        registry: oci::Registry,
+        place: impl Send + 'static,
+    ) -> Tunnel {
         let proxy = Arc::clone(&self.proxy);
         let peer = call.peer();
         let mut inside = Inside {
@@ -91,6 +99,7 @@ impl Forward {
             named_target: false,
         };
         Tunnel::new(async move |stream: TokioIo<Upgraded>, line: Line| {
+            let _place = place;
             let opened = tokio::select! {
                 opened = proxy.open(&inside.target, stream) => opened,
                 () = line.aborted() => return,
@@ -158,7 +167,7 @@ impl Inside {
             return Ok(Reply::Ours(ours));
         }
         let asks_for_base = reads && matches!(Route::parse(path), Ok(Route::Base));
-        match self.passage.send(request).await {
+        match self.passage.send(request, &call.received).await {
             Ok(passed) if asks_for_base && passed.status().is_server_error() => {
                 Ok(Reply::Ours(respond::json(&serde_json::json!({}))))
             }

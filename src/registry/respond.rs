@@ -167,6 +167,7 @@ fn proxied(error: &proxy::Error) -> (StatusCode, OciErrorCode) {
 
     let status = match error {
         Error::Authority(_) | Error::Ambiguous(_) => Status::BAD_REQUEST,
+        Error::Busy => Status::SERVICE_UNAVAILABLE,
         Error::Port { .. } => Status::FORBIDDEN,
         Error::Unreachable { source: Unreachable::Forbidden(_), .. } => Status::FORBIDDEN,
         Error::Timeout { .. } => Status::GATEWAY_TIMEOUT,
