@@ -174,6 +174,7 @@ impl From<hostconfig::Error> for Failure {
             | Error::Namespace(item)
             | Error::Duplicate(item)
             | Error::Unqualified(item)
+            | Error::Proxied(item)
             | Error::Target(item)
             | Error::NoUser { name: item, .. } => item.clone(),
             Error::Parse { path, .. }

@@ -31,6 +31,9 @@ pub enum Error {
         "{0:?} cannot be searched for names without a registry; give HOST[:PORT] without a path"
     )]
     Unqualified(String),
+    /// A registry behind the proxy that is no `HOST[:PORT]`.
+    #[error("the connection names {0:?} as a registry behind the proxy; that is no HOST[:PORT]")]
+    Proxied(String),
     /// A tool this version does not configure.
     #[error("{0:?} cannot be configured; this version knows podman and docker")]
     Target(String),

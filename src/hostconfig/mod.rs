@@ -1,7 +1,7 @@
 //! Makes the container tools of one host use a buildset registry, and undoes it exactly.
 //!
 //! Holds: which files are touched and what goes into them (`/etc/hosts`, registries.conf and its
-//! drop-ins, the CA folders, docker's `daemon.json`, the users' auth files). Does not hold: a network
+//! drop-ins, the CA folders, docker's `daemon.json` and proxy, the users' auth files). Does not hold: a network
 //! client, the command line, service restarts (the caller's report says which files changed).
 //!
 //! Formats: containers-registries.conf(5) version 2, containers-certs.d(5), containers-auth.json(5),
@@ -15,6 +15,7 @@ mod json;
 mod namespace;
 mod ours;
 mod plan;
+mod proxy;
 mod registries;
 mod registries_undo;
 mod state;
@@ -42,6 +43,7 @@ pub const ALIAS: &str = "zuul-jobs.buildset-registry";
 pub fn configure(options: &Options) -> Result<Report, Error> {
     options.connection.check()?;
     namespace::check(&options.namespaces, &options.unqualified)?;
+    proxy::check(&options.proxied)?;
     let edits = plan::edits(options)?;
     let files = state::apply(&options.sysroot, &edits)?;
     plan::refresh_trust(&options.sysroot, &files)?;
@@ -73,6 +75,9 @@ pub struct Options {
     pub namespaces: Vec<Namespace>,
     /// Registries tried for a name without one; empty leaves the setting alone.
     pub unqualified: Vec<String>,
+    /// Registries whose images the docker engine is to get through the registry as its forward proxy;
+    /// with none it uses no proxy.
+    pub proxied: Vec<String>,
     /// Login name whose auth files get the credentials; `None` is the user running this.
     pub user: Option<String>,
     /// The root of the file system to change, `/` for this host.

@@ -40,7 +40,7 @@ enum Format {
     Hosts,
     Registries,
     Json,
-    /// A certificate: all of it is ours.
+    /// A certificate, or a file of a name of ours: all of it is ours.
     Whole,
 }
 
@@ -49,6 +49,8 @@ impl Format {
         let ends = |end: &str| path.extension().is_some_and(|found| found == end);
         if path == Path::new("/etc/hosts") {
             Self::Hosts
+        } else if path.starts_with("/etc/systemd") {
+            Self::Whole
         } else if ends("conf") {
             Self::Registries
         } else if ends("json") {

@@ -6,7 +6,7 @@ use std::{fs, io, str};
 
 use super::hosts::{self, User};
 use super::write::{self, Access};
-use super::{Action, Error, FileReport, Options, Target, json, registries};
+use super::{Action, Error, FileReport, Options, Target, json, proxy, registries};
 
 const DEBIAN_CA: &str = "/usr/local/share/ca-certificates";
 const DROP_INS: &str = "/etc/containers/registries.conf.d";
@@ -53,6 +53,7 @@ pub(super) fn edits(options: &Options) -> Result<Vec<Edit>, Error> {
         edits.push(plan.system("/etc/docker/daemon.json", |path, old| {
             json::with_registry_mirror(path, old, &plan.endpoint)
         })?);
+        edits.extend(plan.proxy()?);
     }
     edits.extend(plan.logins()?);
     Ok(edits)
@@ -116,6 +117,19 @@ impl Plan<'_> {
         Ok(edits)
     }
 
+    /// The environment of the docker engine, and what makes systemd read it.
+    fn proxy(&self) -> Result<Vec<Edit>, Error> {
+        if self.options.proxied.is_empty() {
+            return Ok(Vec::new());
+        }
+        let secret = Access { mode: 0o600, ..self.root()? };
+        let environment = proxy::environment(&self.options.connection);
+        Ok(vec![
+            self.edit(Path::new(proxy::ENVIRONMENT), secret, None, |_, _| Ok(environment))?,
+            self.system(proxy::DROP_IN, |_, _| Ok(proxy::drop_in()))?,
+        ])
+    }
+
     /// The owner of the sysroot owns what is created in it.
     fn root(&self) -> Result<Access, Error> {
         write::owner_of(&self.options.sysroot)
@@ -132,6 +146,12 @@ impl Plan<'_> {
             if self.wants(target) {
                 paths.push(Path::new(folder).join(&self.endpoint).join("ca.crt"));
             }
+        }
+        if self.wants(Target::Docker) {
+            let folders =
+                self.options.proxied.iter().flat_map(|name| proxy::certificate_folders(name));
+            let certs_d = Path::new("/etc/docker/certs.d");
+            paths.extend(folders.map(|folder| certs_d.join(folder).join("ca.crt")));
         }
         let pem = format!("{}\n", pem.trim_end());
         paths.into_iter().map(|path| self.system(path, |_, _| Ok(pem.clone()))).collect()

@@ -52,6 +52,7 @@ pub(super) fn options(root: &TempDir) -> Options {
         },
         namespaces: Namespace::defaults(),
         unqualified: vec!["docker.io".into()],
+        proxied: Vec::new(),
         user: Some("zuul".into()),
         sysroot: root.path().to_owned(),
         targets: Target::ALL.to_vec(),

@@ -15,6 +15,7 @@ mod logins;
 mod pipeline;
 mod promote;
 mod proxy;
+mod proxy_docker;
 mod reach;
 mod registry_access;
 mod registry_crash;

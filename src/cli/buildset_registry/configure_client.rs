@@ -28,6 +28,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "REGISTRY")]
     unqualified: Vec<String>,
 
+    /// Let the docker engine get images of the registries that the connection names in `proxied` through
+    /// the registry, as its HTTPS proxy; docker has to be started again with systemd's new settings
+    #[arg(long)]
+    proxy: bool,
+
     /// Give this user the login for pushes [default: who runs this]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -47,7 +52,7 @@ pub(super) struct Arguments {
 
     /// Put back what was there before the first run; of a file that was edited since take out only what
     /// this program put in
-    #[arg(long, conflicts_with_all = ["connection", "namespace", "unqualified", "user"])]
+    #[arg(long, conflicts_with_all = ["connection", "namespace", "unqualified", "user", "proxy"])]
     undo: bool,
 }
 
@@ -62,6 +67,13 @@ impl Arguments {
             return Ok(hostconfig::undo(&self.sysroot)?);
         };
         let connection = Connection::read(file)?;
+        if self.proxy && connection.proxied.is_empty() {
+            return Err(Failure::input(format!(
+                "{}: the registry is no forward proxy; make it one by `init --proxy-registry`, or \
+                 leave --proxy out",
+                file.display()
+            )));
+        }
         Ok(hostconfig::configure(&Options {
             connection: hostconfig::Connection {
                 cert: connection.certificate().map(str::to_owned),
@@ -71,6 +83,7 @@ impl Arguments {
                 password: connection.password,
             },
             namespaces: or_default(self.namespace, Namespace::defaults),
+            proxied: if self.proxy { connection.proxied } else { Vec::new() },
             unqualified: or_default(self.unqualified, || vec!["docker.io".to_owned()]),
             user: self.user,
             sysroot: self.sysroot,

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod clients;
 pub mod distribution;
+pub mod docker_host;
 pub mod documents;
 pub mod engines;
 pub mod faulty;
