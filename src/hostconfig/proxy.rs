@@ -92,6 +92,7 @@ mod tests {
     #[test]
     fn the_engine_gets_the_proxy_and_the_authority_and_loses_both_again() {
         let root = host();
+        fs::create_dir_all(root.path().join("var/lib")).unwrap();
         let before = snapshot(root.path());
         let mut options = options(&root);
         options.proxied = vec!["quay.io".into(), "docker.io".into(), "r.example:5000".into()];

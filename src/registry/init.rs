@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::files::{lock, new_token_key, private_file, private_folder, read_if_there, token_key};
+use super::files::{
+    lock, new_token_key, private_file, private_folder, read_if_there, token_key, warn_if_open,
+};
 use super::root_config::{Wanted, settle};
 use super::service::StartError;
 use crate::oci::Registry;
@@ -200,7 +202,9 @@ pub(super) fn authority(folder: &Path) -> Result<Authority, StartError> {
     let record: Option<Record> = record.and_then(|text| serde_json::from_str(&text).ok());
     let Record { authority: name, permitted, .. } = record.ok_or_else(|| missing("record"))?;
     let certificate = read_text(&folder.join("ca.pem"))?.ok_or_else(|| missing("certificate"))?;
-    let key = read_text(&folder.join("ca.key"))?.ok_or_else(|| missing("key"))?;
+    let key = folder.join("ca.key");
+    warn_if_open(&key, "the key of the certificate authority");
+    let key = read_text(&key)?.ok_or_else(|| missing("key"))?;
     Ok(Authority { certificate, key, name, permitted })
 }
 

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use http::Method;
 use zuul_images::oci::Digest;
 
+use crate::support::documents::documented;
 use crate::support::faulty::Fault;
 use crate::support::memory::Access;
-use crate::support::process::{registry, try_init};
+use crate::support::process::{init, registry, try_init};
+use crate::support::programs::{failure, file, program};
 use crate::support::proxied::{Proxied, Tunnel, connect, credulous_config};
 use crate::support::registry::{READER, Registry, basic};
 use crate::support::sample;
@@ -440,4 +442,48 @@ fn a_proxy_that_cannot_work_does_not_start() {
         let heard = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && heard.contains(said), "{said}: {heard}");
     }
+}
+
+#[test]
+fn a_root_becomes_a_forward_proxy_by_another_init() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let plain = init(&root, &["--host", "127.0.0.1"]);
+    assert_eq!(plain["connection"].get("proxied"), None);
+    let options = ["--host", "127.0.0.1", "--proxy-registry", "quay.io"];
+    let made = init(&root, &options);
+    documented(&made);
+    assert_eq!(made["connection"]["proxied"], serde_json::json!(["quay.io"]));
+    assert_eq!(made["connection"]["password"], plain["connection"]["password"]);
+    assert_ne!(made["connection"]["cert"], plain["connection"]["cert"]);
+    assert_eq!(init(&root, &options)["changed"], false);
+
+    let file = root.join("config.yaml");
+    let edited = std::fs::read_to_string(&file).unwrap() + "# mine\n";
+    std::fs::write(&file, &edited).unwrap();
+    let refused = try_init(
+        &root,
+        &["--host", "127.0.0.1", "--proxy-registry", "quay.io", "--proxy-registry", "ghcr.io"],
+    );
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains("config.yaml") && said.contains("ghcr.io"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), edited);
+}
+
+#[test]
+fn a_host_is_not_given_a_proxy_that_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = init(&folder.path().join("root"), &["--host", "192.0.2.7"]);
+    let connection = file(folder.path(), "connection.json", &made["connection"].to_string());
+    let output = program("buildset-registry")
+        .args(["configure-client", "--proxy", "--user", "root", "--connection"])
+        .arg(connection)
+        .arg("--sysroot")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let (_, said) = failure(&output, 2);
+    assert!(said.contains("--proxy-registry"), "{said}");
+    assert!(!folder.path().join("etc").exists());
 }
