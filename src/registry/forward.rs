@@ -20,7 +20,8 @@ use super::names::Repository;
 use super::record::Record;
 use super::route::{Resource, Route};
 use super::{Error, Registry, log, respond};
-use crate::oci;
+use crate::layers;
+use crate::oci::{self, Reference};
 use crate::proxy::{Destination, Passage, Proxy, Target, relay};
 use crate::serve::{Body, Handler, Line, OnSent, Peer, Tunnel};
 use crate::storage;
@@ -224,6 +225,7 @@ impl Inside {
         repository: &Repository,
         resource: &Resource,
     ) -> Result<Option<Response<Body>>, Error> {
+        let by_tag = matches!(resource, Resource::Manifest(Reference::Tag(_)));
         let answered = match resource.clone() {
             Resource::Manifest(reference) => {
                 self.upper.manifest(call, repository.clone(), reference).await
@@ -234,13 +236,18 @@ impl Inside {
         match answered {
             Ok(response) => Ok(Some(response)),
             Err(Error::Denied { .. } | Error::Unauthorized { .. }) => Ok(None),
+            // What has the right digest is the same wherever it comes from.
+            Err(Error::Layers(
+                layers::Error::BlobAbsent { .. } | layers::Error::ManifestAbsent { .. },
+            )) if !by_tag => Ok(None),
             Err(error) => match error.stored() {
                 Some(
                     storage::Error::RepositoryUnknown(_)
                     | storage::Error::ManifestUnknown { .. }
                     | storage::Error::BlobUnknown { .. },
                 ) => Ok(None),
-                // What is here and cannot be read is not replaced by something else of that name.
+                // What is here, or pointed at, and cannot be had is not replaced by something else of
+                // that name.
                 _ => Err(error),
             },
         }
