@@ -1,7 +1,7 @@
 //! Start, memory and connections.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Outcome;
 use super::client::Connection;
@@ -14,6 +14,9 @@ use super::scenario::{Bench, Goal, Scenario};
 const BUSY: usize = 64;
 const BUSY_SIZE: u64 = 32 * 1024 * 1024;
 const IDLE_CONNECTIONS: usize = 10_000;
+
+/// How long connections have been idle when they are looked at.
+const REST: Duration = Duration::from_secs(3);
 
 pub fn scenarios() -> Vec<Scenario> {
     let memory = |name, title, contestants, goals, rounds, run| Scenario {
@@ -97,6 +100,7 @@ fn idle_connections(bench: &mut Bench, contestant: Contestant, tls: bool) -> Out
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let connections = load::idle(&server.target, IDLE_CONNECTIONS).await?;
+        tokio::time::sleep(REST).await;
         let memory = server.memory("VmRSS");
         drop(connections);
         memory

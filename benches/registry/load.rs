@@ -15,6 +15,9 @@ use super::content::Content;
 /// On how many threads clients run: half of what a machine for this has.
 const THREADS: usize = 2;
 
+/// A server that stands still is told of, not waited for.
+const LIMIT: Duration = Duration::from_secs(240);
+
 pub const REPOSITORY: &str = "/v2/bench/image";
 pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -33,7 +36,10 @@ where
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 let mine = (first..clients).step_by(threads);
-                let all = mine.map(|index| async move { Ok((index, client(index).await?)) });
+                let all = mine.map(|index| async move {
+                    let ended = tokio::time::timeout(LIMIT, client(index)).await;
+                    Ok((index, ended.map_err(|_| "it took too long")??))
+                });
                 runtime.block_on(futures_util::future::try_join_all(all))
             }
         };
