@@ -37,7 +37,7 @@ impl Following {
             let next = reading.next().await?;
             Ok(next.map(|bytes| (bytes, reading)))
         });
-        Ok(Blob { size, range, bytes: bytes.boxed() })
+        Ok(Blob { size, range, bytes: bytes.boxed(), file: None })
     }
 
     /// Waits until it is verified and stored.

@@ -7,7 +7,7 @@ use super::names::Repository;
 use super::{Error, Registry, body, respond};
 use crate::auth::Action;
 use crate::oci::Digest;
-use crate::serve::Body;
+use crate::serve::{Body, FileBody};
 use crate::storage::Part;
 
 impl Registry {
@@ -84,7 +84,15 @@ impl Registry {
             let range = format!("bytes {start}-{}/{}", end.saturating_sub(1), blob.size);
             respond::set(&mut response, header::CONTENT_RANGE, range);
         }
-        *response.body_mut() = body::outgoing(blob.bytes, self.metrics.bytes_out(found.layer));
+        let counter = self.metrics.bytes_out(found.layer);
+        if let Some(file) = blob.file {
+            let counter = counter.clone();
+            let passed = move |bytes| {
+                counter.inc_by(bytes);
+            };
+            response.extensions_mut().insert(FileBody::new(file, blob.range, passed));
+        }
+        *response.body_mut() = body::outgoing(blob.bytes, counter);
         Ok(response)
     }
 }

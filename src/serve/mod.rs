@@ -6,11 +6,16 @@
 //! [`Tunnel`] it lets begin. RFC 9112.
 
 mod connection;
+mod file;
+mod handed;
 mod listen;
+mod rounds;
 mod sent;
 mod stall;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_files;
 mod tunnel;
 
 use std::future::Future;
@@ -29,6 +34,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::file::FileBody;
 pub use self::listen::{bind, bind_any, raise_file_limit};
 pub use self::sent::{OnSent, Sent};
 pub use self::stall::Stall;

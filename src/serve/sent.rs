@@ -33,7 +33,7 @@ impl OnSent {
         Self(Arc::new(Mutex::new(Some(Box::new(told)))))
     }
 
-    fn tell(&self, sent: Sent) {
+    pub(super) fn tell(&self, sent: Sent) {
         if let Some(told) = lock(&self.0).take() {
             told(sent);
         }
@@ -48,7 +48,29 @@ impl fmt::Debug for OnSent {
 
 /// What is on its way through one connection.
 #[derive(Clone, Default)]
-pub(super) struct Wire(Arc<Mutex<Option<Exchange>>>);
+pub(super) struct Wire(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    exchange: Option<Exchange>,
+    turn: Turn,
+}
+
+/// What a connection is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Turn {
+    /// A request or its answer.
+    #[default]
+    Busy,
+    /// Nothing: the last answer has left, and the client has said nothing since.
+    Idle,
+    /// The same, and it was looked at before.
+    Quiet,
+    /// The head of an answer whose body somebody else sends.
+    Head,
+    /// That body: the head has left.
+    Body,
+}
 
 /// One answer on its way.
 struct Exchange {
@@ -69,7 +91,7 @@ impl Wire {
     /// Follows an answer that is about to be written.
     pub(super) fn follow(&self, on_sent: OnSent, announced: Option<u64>, body: Body) -> Body {
         let exchange = Exchange { on_sent, announced, head: 0, written: 0, taken: 0, ended: None };
-        let before = lock(&self.0).replace(exchange);
+        let before = lock(&self.0).exchange.replace(exchange);
         if let Some(before) = before {
             before.end(true);
         }
@@ -81,21 +103,62 @@ impl Wire {
         self.end(false);
     }
 
+    /// Whether nothing has come since the last answer had left, and not since this was asked last.
+    pub(super) fn is_quiet(&self) -> bool {
+        let mut state = lock(&self.0);
+        let quiet = state.turn == Turn::Quiet;
+        if state.turn == Turn::Idle {
+            state.turn = Turn::Quiet;
+        }
+        quiet
+    }
+
+    /// The body of the answer being written is sent by somebody else, behind its head.
+    pub(super) fn head_only(&self) {
+        let mut state = lock(&self.0);
+        if state.turn != Turn::Body {
+            state.turn = Turn::Head;
+        }
+    }
+
+    /// Whether that head has left.
+    pub(super) fn head_has_left(&self) -> bool {
+        lock(&self.0).turn == Turn::Body
+    }
+
+    /// Something else begins.
+    pub(super) fn begin(&self) {
+        lock(&self.0).turn = Turn::Busy;
+    }
+
+    fn heard(&self) {
+        let mut state = lock(&self.0);
+        if matches!(state.turn, Turn::Idle | Turn::Quiet) {
+            state.turn = Turn::Busy;
+        }
+    }
+
     fn note(&self, note: impl FnOnce(&mut Exchange)) {
-        if let Some(exchange) = lock(&self.0).as_mut() {
+        if let Some(exchange) = lock(&self.0).exchange.as_mut() {
             note(exchange);
         }
     }
 
     fn flushed(&self) {
-        let ended = lock(&self.0).as_ref().is_some_and(|exchange| exchange.ended.is_some());
+        let mut state = lock(&self.0);
+        if state.turn == Turn::Head {
+            state.turn = Turn::Body;
+        }
+        let ended = state.exchange.as_ref().is_some_and(|exchange| exchange.ended.is_some());
         if ended {
+            state.turn = Turn::Idle;
+            drop(state);
             self.end(true);
         }
     }
 
     fn end(&self, flushed: bool) {
-        let exchange = lock(&self.0).take();
+        let exchange = lock(&self.0).exchange.take();
         if let Some(exchange) = exchange {
             exchange.end(flushed);
         }
@@ -171,15 +234,32 @@ impl Drop for Followed {
     }
 }
 
-/// A stream that says what was written to it.
+/// A stream that says what was written to it, and gives first what was read from it too early.
 pub(super) struct Metered<S> {
     stream: S,
     wire: Wire,
+    early: Bytes,
 }
 
 impl<S> Metered<S> {
     pub(super) fn new(stream: S, wire: Wire) -> Self {
-        Self { stream, wire }
+        Self { stream, wire, early: Bytes::new() }
+    }
+
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// Gives back what was read and not used.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.early = match self.early.is_empty() {
+            true => bytes,
+            false => [bytes, std::mem::take(&mut self.early)].concat().into(),
+        };
+    }
+
+    pub(super) fn has_unread(&self) -> bool {
+        !self.early.is_empty()
     }
 }
 
@@ -189,7 +269,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        if self.early.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        } else {
+            let count = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early.split_to(count));
+        }
+        if buffer.filled().len() > before {
+            self.wire.heard();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -20,6 +20,10 @@ impl<S> Stall<S> {
         Self { stream, limit, timer: None }
     }
 
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -31,11 +35,13 @@ impl<S> Stall<S> {
         }
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
-        timer.as_mut().poll(context).map(|()| {
-            let message = format!("the other side took nothing for {} s", limit.as_secs());
-            Err(io::Error::new(io::ErrorKind::TimedOut, message))
-        })
+        timer.as_mut().poll(context).map(|()| Err(took_nothing(limit)))
     }
+}
+
+pub(super) fn took_nothing(limit: Duration) -> io::Error {
+    let message = format!("the other side took nothing for {} s", limit.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, message)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {

@@ -8,7 +8,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Body, Handler, Limits, Peer, Signals, connection};
+use super::{Body, Handler, Limits, Peer, Signals, rounds};
 
 /// What becomes of a connection after a successful answer to CONNECT (RFC 9110, 9.3.6): an extension
 /// of that answer. The connection keeps its place among those of the server until this is done.
@@ -61,7 +61,7 @@ impl Line {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Handler,
     {
-        connection::speak(stream, peer, handler, self).await;
+        rounds::speak(stream, None, peer, handler, self).await;
     }
 }
 

@@ -17,8 +17,10 @@ mod upload;
 mod verify;
 
 use std::any::Any;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -68,6 +70,9 @@ pub struct Blob {
     pub range: Range<u64>,
     /// The bytes of `range`.
     pub bytes: ByteStream,
+    /// The file that holds the blob, where one does and reading from it is worth while: `range` of it
+    /// are the same bytes.
+    pub file: Option<Arc<File>>,
 }
 
 /// A manifest with its exact bytes.

@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::storage::ByteStream;
 
 /// Large enough that a thread hop per read does not show, small enough for many readers at once.
-const CHUNK: u64 = 256 * 1024;
+pub(super) const CHUNK: u64 = 256 * 1024;
 
 /// A part of a file as a stream, one chunk read ahead. No thread is held while a slow reader makes up
 /// its mind.
@@ -22,16 +22,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads the first chunk now (blocking), the others as the stream is polled.
-    pub(super) fn open(file: File, range: Range<u64>) -> io::Result<ByteStream> {
-        let mut reader = Self { file: Arc::new(file), rest: range, ahead: None };
-        let Some(chunk) = reader.next_chunk() else {
-            return Ok(stream::empty().boxed());
-        };
-        let first = read(&reader.file, chunk)?;
-        if reader.rest.is_empty() {
-            return Ok(stream::iter([Ok(first)]).boxed());
+    /// What fits into one chunk is read now (blocking), more as the stream is polled.
+    pub(super) fn open(file: Arc<File>, range: Range<u64>) -> io::Result<ByteStream> {
+        if range.end.saturating_sub(range.start) <= CHUNK {
+            let bytes = read(&file, range)?;
+            return Ok(stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed());
         }
+        let reader = Self { file, rest: range, ahead: None };
         let rest = stream::unfold(reader, |mut reader| async {
             let read = reader.ahead.take().or_else(|| reader.spawn_read())?;
             reader.ahead = reader.spawn_read();
@@ -45,7 +42,7 @@ impl Reader {
             }
             Some((bytes, reader))
         });
-        Ok(stream::iter([Ok(first)]).chain(rest).boxed())
+        Ok(rest.boxed())
     }
 
     fn spawn_read(&mut self) -> Option<JoinHandle<io::Result<Bytes>>> {
