@@ -11,7 +11,7 @@ use super::tunnel::Line;
 use super::{Handler, Peer};
 
 /// How much encrypted data may wait for the network.
-const TLS_BUFFER: usize = 1024 * 1024;
+const TLS_BUFFER: usize = 256 * 1024;
 
 /// What all connections of a server have in common.
 pub(super) struct Shared<H> {

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use super::Inner;
 use super::files::{self, Unsynced, failed, is_absent};
 use super::layout::{self, DATA};
-use super::reader::{CHUNK, Reader};
+use super::reader::{Reader, WHOLE};
 use super::trust;
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::{Blob, Error, Part};
@@ -77,7 +77,7 @@ impl Inner {
             bytes = trust::checked(Arc::clone(&self.trust), digest.clone(), metadata, bytes);
         }
         // What still has to be checked goes through our hands.
-        let file = (trusted && range.end - range.start > CHUNK).then_some(file);
+        let file = (trusted && range.end - range.start > WHOLE).then_some(file);
         Ok(Blob { size, range, bytes, file })
     }
 

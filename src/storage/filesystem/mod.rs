@@ -6,10 +6,12 @@
 
 mod adopt;
 mod blobs;
+mod buffers;
 mod changes;
 mod disk;
 mod driver;
 mod files;
+mod fill;
 mod graph;
 mod layout;
 mod lists;
@@ -36,27 +38,22 @@ use std::io;
 use std::path::{self, Path};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use self::changes::Changes;
 use self::disk::{Disk, System};
 use self::files::{Files, failed};
 use self::layout::Layout;
 use self::trust::Trust;
-use self::uploads::{Uploads, Writer};
+use self::uploads::Uploads;
 use self::used::Used;
-use super::{ByteStream, Durability, Error, Verified, Verifying};
+use super::{Durability, Error, Verified, Verifying};
 
 /// The layout this program writes; see [`Layout`].
 const FORMAT: u32 = 2;
 
 /// How the drafts of another process than the one that serves begin.
 const VISITOR: char = 'v';
-
-/// How many bytes of an upload are gathered before a thread writes them.
-const BATCH: usize = 256 * 1024;
 
 /// The store in a folder.
 pub struct Filesystem {
@@ -138,56 +135,14 @@ impl Filesystem {
         work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        spawn_blocking(move || work(&inner)).await.unwrap_or_else(|error| {
-            Err(Error::Io { doing: "finish work on files".to_owned(), source: error.into() })
-        })
-    }
-
-    /// Writes `bytes`, gathering the next batch while the last is written and hashed.
-    async fn fill(&self, writer: Writer, mut bytes: ByteStream) -> Result<Writer, Error> {
-        let mut writer = writer;
-        let mut ended = false;
-        let mut batch = gather(&mut bytes, &mut ended).await;
-        loop {
-            let parts = std::mem::take(&mut batch.parts);
-            let writing = self.blocking(move |inner| {
-                inner.write(&mut writer, &parts)?;
-                Ok(writer)
-            });
-            if ended {
-                writer = writing.await?;
-                return batch.result.map_err(Error::BrokenOff).map(|()| writer);
-            }
-            let (written, next) = tokio::join!(writing, gather(&mut bytes, &mut ended));
-            writer = written?;
-            batch = next;
-        }
+        spawn_blocking(move || work(&inner))
+            .await
+            .unwrap_or_else(|error| Err(did_not_finish(error)))
     }
 }
 
-/// Bytes of an upload, and whether the stream broke behind them.
-struct Batch {
-    parts: Vec<Bytes>,
-    result: std::io::Result<()>,
-}
-
-async fn gather(bytes: &mut ByteStream, ended: &mut bool) -> Batch {
-    let mut batch = Batch { parts: Vec::new(), result: Ok(()) };
-    let mut length = 0;
-    while length < BATCH {
-        match bytes.next().await {
-            Some(Ok(part)) => {
-                length += part.len();
-                batch.parts.push(part);
-            }
-            end => {
-                *ended = true;
-                batch.result = end.map_or(Ok(()), |end| end.map(drop));
-                break;
-            }
-        }
-    }
-    batch
+fn did_not_finish(error: JoinError) -> Error {
+    Error::Io { doing: "finish work on files".to_owned(), source: error.into() }
 }
 
 impl Inner {

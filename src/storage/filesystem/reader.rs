@@ -8,10 +8,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::buffers::{BUFFERS, CHUNK, SMALL};
 use crate::storage::ByteStream;
 
-/// Large enough that a thread hop per read does not show, small enough for many readers at once.
-pub(super) const CHUNK: u64 = 256 * 1024;
+/// What is not longer is read at once.
+pub(super) const WHOLE: u64 = CHUNK as u64;
 
 /// A part of a file as a stream, one chunk read ahead. No thread is held while a slow reader makes up
 /// its mind.
@@ -24,7 +25,7 @@ pub(super) struct Reader {
 impl Reader {
     /// What fits into one chunk is read now (blocking), more as the stream is polled.
     pub(super) fn open(file: Arc<File>, range: Range<u64>) -> io::Result<ByteStream> {
-        if range.end.saturating_sub(range.start) <= CHUNK {
+        if range.end.saturating_sub(range.start) <= WHOLE {
             let bytes = read(&file, range)?;
             return Ok(stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed());
         }
@@ -53,7 +54,7 @@ impl Reader {
 
     fn next_chunk(&mut self) -> Option<Range<u64>> {
         let start = self.rest.start;
-        let end = self.rest.end.min(start.saturating_add(CHUNK));
+        let end = self.rest.end.min(start.saturating_add(BUFFERS.chunk() as u64));
         self.rest.start = end;
         (start < end).then_some(start..end)
     }
@@ -61,7 +62,12 @@ impl Reader {
 
 fn read(file: &File, chunk: Range<u64>) -> io::Result<Bytes> {
     let length = usize::try_from(chunk.end - chunk.start).map_err(io::Error::other)?;
-    let mut buffer = BytesMut::zeroed(length);
-    file.read_exact_at(&mut buffer, chunk.start)?;
-    Ok(buffer.freeze())
+    if length < SMALL {
+        let mut bytes = BytesMut::zeroed(length);
+        file.read_exact_at(&mut bytes, chunk.start)?;
+        return Ok(bytes.freeze());
+    }
+    let mut buffer = BUFFERS.buffer(length);
+    file.read_exact_at(buffer.as_mut(), chunk.start)?;
+    Ok(Bytes::from_owner(buffer))
 }

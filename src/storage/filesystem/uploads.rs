@@ -113,21 +113,19 @@ impl Inner {
         Ok(Writer { session, state, file: None })
     }
 
+    /// Writes behind what is there; it counts once [`Writer::wrote`] says so.
     pub(super) fn write(&self, writer: &mut Writer, parts: &[Bytes]) -> Result<(), Error> {
         let path = self.layout.upload(&writer.state.id);
         let file = match writer.file.take() {
             Some(file) => file,
             None => self.open_upload(&path, writer.state.offset)?,
         };
+        let mut offset = writer.state.offset;
         for part in parts {
-            self.files.append(&file, &path, writer.state.offset, part)?;
-            writer.state.offset += part.len() as u64;
-            writer.state.digester.update(part);
+            self.files.append(&file, &path, offset, part)?;
+            offset += part.len() as u64;
         }
         writer.file = Some(file);
-        let offset = writer.state.offset;
-        writer.session.offset.store(offset, Ordering::Release);
-        writer.session.touch();
         Ok(())
     }
 
@@ -296,6 +294,18 @@ impl Writer {
 
     pub(super) fn offset(&self) -> u64 {
         self.state.offset
+    }
+
+    pub(super) fn digester(&self) -> Digester {
+        self.state.digester.clone()
+    }
+
+    /// So many more bytes are in the file, and with them the digest is this.
+    pub(super) fn wrote(&mut self, length: u64, digester: Digester) {
+        self.state.offset += length;
+        self.state.digester = digester;
+        self.session.offset.store(self.state.offset, Ordering::Release);
+        self.session.touch();
     }
 }
 
