@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -112,6 +113,30 @@ impl Connection {
         let mut body = Vec::new();
         let answer = self.receive(false, Some(&mut body)).await?;
         Ok((answer, body))
+    }
+
+    /// Milliseconds until the first byte of a body; the rest is not read.
+    pub async fn first_byte(&mut self, path: &str) -> Outcome<f64> {
+        let head = Self::head(&self.target, "GET", path, "");
+        let started = Instant::now();
+        self.stream.write_all(&head).await?;
+        let mut filled = 0;
+        loop {
+            let count = self.stream.read(&mut self.buffer[filled..]).await?;
+            if count == 0 {
+                return Err("the server closed the connection".into());
+            }
+            filled += count;
+            match parse(&self.buffer[..filled])? {
+                Some(head) if head.answer.status != 200 => {
+                    return Err(format!("answered with {}", head.answer.status).into());
+                }
+                Some(head) if head.end < filled => {
+                    return Ok(started.elapsed().as_secs_f64() * 1000.0);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Keeps no more memory than an idle connection needs.

@@ -33,6 +33,8 @@ pub enum Contestant {
     Receiver,
     /// The same with an fsync.
     SyncingReceiver,
+    /// No registry in between: what a pull-through is measured against.
+    Direct,
 }
 
 /// Where a run keeps its files; removed with it.
@@ -65,6 +67,7 @@ impl Contestant {
             Self::Nginx => "nginx",
             Self::Receiver => "receiver",
             Self::SyncingReceiver => "receiver, fsync",
+            Self::Direct => "direct",
         }
     }
 
@@ -75,9 +78,7 @@ impl Contestant {
 
     /// The same with more lines in its configuration.
     pub fn start_with(self, place: &Place, tls: bool, more: &str) -> Outcome<Server> {
-        let prepared = self.prepare(place, tls, more)?;
-        let mut server = prepared.spawn()?;
-        server.wait_until_ready()?;
+        let mut server = self.prepare(place, tls, more)?.spawn_ready()?;
         if self == Self::Zuul {
             server.log_in()?;
         }
@@ -101,6 +102,7 @@ impl Contestant {
             Self::Nginx => nginx(place, &folder, address, certificate)?,
             Self::Receiver => itself(&["--serve", "receiver"], &folder, address)?,
             Self::SyncingReceiver => itself(&["--serve", "syncing-receiver"], &folder, address)?,
+            Self::Direct => return Err("there is nothing to start".into()),
         };
         if matches!(self, Self::Process | Self::Commit) {
             let login = BASE64_STANDARD.encode(format!("{}:{}", LOGIN.0, LOGIN.1));
@@ -118,6 +120,21 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// The harness's own upstream registry; it serves what is put into the folder `www`.
+    pub fn upstream(place: &Place) -> Outcome<Self> {
+        let folder = place.new_folder()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let command = itself(&["--serve", "upstream"], &folder, address)?;
+        let target = Target { address, authorization: None, tls: None };
+        Ok(Self { command, target, folder })
+    }
+
+    pub fn spawn_ready(self) -> Outcome<Server> {
+        let mut server = self.spawn()?;
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
     pub fn spawn(mut self) -> Outcome<Server> {
         let log = fs::File::create(self.folder.join("log"))?;
         let process = self
@@ -132,7 +149,7 @@ impl Prepared {
 }
 
 /// This program, as the server of a kind.
-pub fn itself(arguments: &[&str], folder: &Path, address: SocketAddr) -> Outcome<Command> {
+fn itself(arguments: &[&str], folder: &Path, address: SocketAddr) -> Outcome<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments).arg("--folder").arg(folder).arg("--listen").arg(address.to_string());
     Ok(command)
@@ -245,7 +262,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
     Ok(path)
 }
 
-pub fn free_port() -> Outcome<u16> {
+fn free_port() -> Outcome<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -18,6 +18,7 @@ mod reads;
 mod report;
 mod scenario;
 mod serve;
+mod through;
 mod writes;
 
 use std::net::SocketAddr;

@@ -169,6 +169,16 @@ fn judge(row: &Measured, goal: Goal) -> Option<Verdict> {
             let text = format!("{} {ratio:.2}× {} (≥ {factor}×)", ours.name(), versus.name());
             Verdict { reached: ratio >= factor, text }
         }
+        Goal::Within(ours, factor, versus) => {
+            let ratio = of(ours)? / of(versus)?;
+            let text = format!("{} {ratio:.2}× {} (≤ {factor}×)", ours.name(), versus.name());
+            Verdict { reached: ratio <= factor, text }
+        }
+        Goal::Beside(ours, more, versus) => {
+            let beside = of(ours)? - of(versus)?;
+            let text = format!("{} {beside:+.1} {} (≤ +{more})", ours.name(), versus.name());
+            Verdict { reached: beside <= more, text }
+        }
         Goal::Below(ours, limit) => {
             let value = of(ours)?;
             let text = format!("{} ≤ {limit} {}", ours.name(), row.unit);

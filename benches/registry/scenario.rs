@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Outcome;
 use super::contestants::{Contestant, Place, Server};
 use super::load::{self, Image};
-use super::{footprint, reads, writes};
+use super::{footprint, reads, through, writes};
 
 /// One row of the table.
 pub struct Scenario {
@@ -26,6 +26,10 @@ pub struct Scenario {
 pub enum Goal {
     /// So many times what another has; more is better.
     Times(Contestant, f64, Contestant),
+    /// At most so many times what another has; less is better.
+    Within(Contestant, f64, Contestant),
+    /// At most so much more than another has.
+    Beside(Contestant, f64, Contestant),
     /// At most so much.
     Below(Contestant, f64),
 }
@@ -46,6 +50,7 @@ pub struct Bench {
     pub place: Place,
     pub library: Image,
     readers: BTreeMap<(Contestant, bool), Server>,
+    upstreams: BTreeMap<&'static str, (Server, String)>,
 }
 
 /// A layer that takes a while, and one that does not.
@@ -54,7 +59,12 @@ const SMALL: u64 = 12 * 1024;
 
 impl Bench {
     pub fn new(place: Place) -> Self {
-        Self { place, library: Image::new("latest", &[SMALL, LARGE]), readers: BTreeMap::new() }
+        Self {
+            place,
+            library: Image::new("latest", &[SMALL, LARGE]),
+            readers: BTreeMap::new(),
+            upstreams: BTreeMap::new(),
+        }
     }
 
     /// All contestants in turn, each round beginning with another.
@@ -107,6 +117,16 @@ impl Bench {
         self.readers.get(&(contestant, tls)).ok_or_else(|| "not started".into())
     }
 
+    /// An upstream with an image of these layers, and the digest of the last.
+    pub fn upstream(&mut self, name: &'static str, layers: &[u64]) -> Outcome<(&Server, String)> {
+        if !self.upstreams.contains_key(name) {
+            let upstream = through::upstream(self, layers)?;
+            self.upstreams.insert(name, upstream);
+        }
+        let (server, digest) = self.upstreams.get(name).ok_or("not started")?;
+        Ok((server, digest.clone()))
+    }
+
     pub fn small_blob(&self) -> String {
         format!("{}/blobs/{}", load::REPOSITORY, self.library.blobs[1].digest)
     }
@@ -127,5 +147,6 @@ pub fn all() -> Vec<Scenario> {
     let mut all = reads::scenarios();
     all.extend(writes::scenarios());
     all.extend(footprint::scenarios());
+    all.extend(through::scenarios());
     all
 }
