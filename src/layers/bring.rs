@@ -4,7 +4,7 @@ use super::blobs::is_damaged;
 use super::error::is_absent;
 use super::{Error, Layers, Reader, Sources};
 use crate::oci::{Digest, Manifest, RepositoryName};
-use crate::storage::{self, NewManifest};
+use crate::storage::{self, NewManifest, StoredManifest};
 
 /// How many blobs of a manifest are brought at the same time.
 const AT_ONCE: usize = 4;
@@ -45,7 +45,11 @@ impl Layers {
         repository: &RepositoryName,
         manifest: &Manifest,
     ) -> Result<(), Error> {
-        let sources = self.sources(Reader::Known, repository).await;
+        let mut sources = self.sources(Reader::Known, repository).await;
+        // A push does not wait for who does not answer.
+        for source in &mut sources.list {
+            source.repository = source.repository.clone().impatient();
+        }
         if sources.list.is_empty() {
             return Ok(());
         }
@@ -67,9 +71,8 @@ impl Layers {
                 if self.local.manifest_get(repository, &child.digest).await.is_ok() {
                     continue;
                 }
-                let lower = self.manifest_at(Reader::Known, repository, &child.digest).await;
-                let stored = match lower {
-                    Ok(found) => found.value,
+                let stored = match self.manifest_from(sources, repository, &child.digest).await {
+                    Ok(stored) => stored,
                     // An index may name what is nowhere.
                     Err(error) => {
                         tracing::debug!(digest = %child.digest, %error, "a child stays away");
@@ -95,6 +98,29 @@ impl Layers {
             self.local.manifest_put(repository, new).await?;
         }
         Ok(())
+    }
+
+    async fn manifest_from(
+        &self,
+        sources: &Sources,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<StoredManifest, Error> {
+        let mut told: Error = storage::Error::RepositoryUnknown(repository.clone()).into();
+        for source in &sources.list {
+            if let Ok(stored) = source.shelf.store.manifest_get(repository, digest).await {
+                return Ok(stored);
+            }
+            let fetched = match source.may_ask(true) {
+                Ok(()) => self.kept_or_fetched(source, repository, digest).await,
+                Err(error) => Err(error),
+            };
+            match fetched {
+                Ok(stored) => return Ok(stored),
+                Err(error) => told = told.or(error),
+            }
+        }
+        Err(told)
     }
 
     async fn bring_blobs(
@@ -137,6 +163,9 @@ impl Layers {
         for source in &sources.list {
             let store = &source.shelf.store;
             if store.blob_size(from, digest).await.is_err() {
+                if source.may_ask(true).is_err() {
+                    continue;
+                }
                 match self.fills.follow(source, from, digest).kept().await {
                     Ok(()) => {}
                     Err(error @ Error::Storage(_)) => return Err(error),

@@ -53,6 +53,12 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// There is no room for it, and none can be made.
+    #[error("the cache holds at most {limit} bytes, and they are in use")]
+    Full {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// It is more than may be kept.
     #[error("{what} is larger than the {limit} bytes that may be kept")]
     TooLarge {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::Limits;
 use super::error::{Error, Verdict};
 use super::follow::Following;
+use super::room::Room;
 use super::source::{Shelf, Source};
 use crate::client::{BlobStream, OpenBlob};
 use crate::oci::{Digest, RepositoryName};
@@ -22,6 +23,7 @@ const BATCH: usize = 256 * 1024;
 pub(super) struct Fills {
     running: Mutex<HashMap<Key, Arc<Fill>>>,
     limits: Limits,
+    room: Arc<Room>,
 }
 
 type Key = (&'static str, RepositoryName, Digest);
@@ -59,7 +61,8 @@ pub(super) enum Stage {
 
 impl Fills {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { running: Mutex::default(), limits })
+        let room = Room::new(limits.total);
+        Arc::new(Self { running: Mutex::default(), limits, room })
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -168,11 +171,15 @@ impl Task {
         if opened.size > limit {
             return Err(Error::TooLarge { what: format!("blob {digest}"), limit });
         }
+        let place = self.fills.room.make(shelf, opened.size).await?;
         let upload = Arc::new(shelf.store.upload_create(repository).await?);
         let result = self.receive(&upload, opened).await;
-        if result.is_err() {
-            // It is gone already where the digest was wrong.
-            let _ = shelf.store.upload_cancel(repository, &upload).await;
+        match &result {
+            Ok(_) => place.taken(),
+            Err(_) => {
+                // It is gone already where the digest was wrong.
+                let _ = shelf.store.upload_cancel(repository, &upload).await;
+            }
         }
         result
     }

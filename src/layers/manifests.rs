@@ -72,7 +72,7 @@ impl Layers {
     }
 
     /// A manifest by digest.
-    pub(super) async fn manifest_at(
+    async fn manifest_at(
         &self,
         reader: Reader,
         repository: &RepositoryName,
@@ -102,7 +102,7 @@ impl Layers {
         Err(sources.nobody(told))
     }
 
-    async fn kept_or_fetched(
+    pub(super) async fn kept_or_fetched(
         &self,
         source: &Source,
         repository: &RepositoryName,

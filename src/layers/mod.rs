@@ -20,6 +20,7 @@ mod health;
 mod lists;
 mod manifests;
 mod pointers;
+mod room;
 mod settings;
 mod source;
 mod tags;
@@ -130,7 +131,7 @@ impl Layers {
         Self { local, speculative: None, lower: None, fills, fetching: Arc::default() }
     }
 
-    /// The stores that answer everybody, uppermost first. To look into them fetches nothing.
+    /// The stores that answer, uppermost first; the last holds what only readers with a login get. To look into them fetches nothing.
     #[must_use]
     pub fn stores(&self) -> Vec<(Layer, Arc<dyn Storage>)> {
         let mut stores = vec![(Layer::Local, Arc::clone(&self.local))];
@@ -139,6 +140,7 @@ impl Layers {
         }
         if let Some(lower) = &self.lower {
             stores.push((Layer::Cache, Arc::clone(&lower.cache.store)));
+            stores.push((Layer::Cache, Arc::clone(&lower.private.store)));
         }
         stores
     }
@@ -183,10 +185,16 @@ impl Layers {
     /// How the other registries do, by name.
     #[must_use]
     pub fn health(&self) -> Vec<UpstreamReport> {
+        self.watched().iter().map(|health| health.report()).collect()
+    }
+
+    /// The other registries as they are watched, by name.
+    #[must_use]
+    pub fn watched(&self) -> Vec<Arc<UpstreamHealth>> {
         let all = self.lower.iter().flat_map(|lower| lower.upstreams.all());
-        let mut reports: Vec<_> = all.map(|upstream| upstream.health.report()).collect();
-        reports.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-        reports
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        all.into_iter().map(|upstream| Arc::clone(&upstream.health)).collect()
     }
 
     /// Where a repository's content may be had from below.

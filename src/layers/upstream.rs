@@ -125,7 +125,7 @@ impl Upstream {
             reach,
             // Readers and revalidations must not wait for downloads.
             per_host: 64,
-            connect_timeout: idle.min(Duration::from_secs(10)),
+            connect_timeout: idle.min(Duration::from_secs(5)),
             idle_timeout: idle,
             retries: 3,
             first_pause: Duration::from_millis(100),

@@ -20,8 +20,9 @@ use prometheus_client::registry::{Registry as Collection, Unit};
 use super::base::demand_read;
 use super::call::Call;
 use super::process::{self, Process};
+use super::upstream_metrics::OfUpstreams;
 use super::{Error, Registry, respond};
-use crate::layers::Layer;
+use crate::layers::{Layer, UpstreamHealth};
 use crate::serve::Body;
 
 /// Borders of the durations, in seconds: from a tag out of memory to gigabytes over a slow line.
@@ -98,7 +99,7 @@ impl Drop for Running {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(upstreams: Vec<Arc<UpstreamHealth>>) -> Self {
         let mut collection = Collection::default();
         let requests = Family::default();
         collection.register("registry_requests", "Requests that have ended", requests.clone());
@@ -136,6 +137,7 @@ impl Metrics {
         collection.register("registry_build", "The program", build);
         let started = SystemTime::now();
         collection.register_collector(Box::new(OfProcess { started }));
+        collection.register_collector(Box::new(OfUpstreams(upstreams)));
         let metrics = Self {
             collection,
             requests,

@@ -39,6 +39,7 @@ mod status;
 mod tags;
 mod token;
 mod uploads;
+mod upstream_metrics;
 mod zuul_registry;
 
 use std::sync::Arc;
@@ -87,11 +88,12 @@ pub struct Registry {
 
 impl Registry {
     fn new(storage: Arc<dyn Storage>, layers: Layers, access: Access, config: &Config) -> Self {
+        let metrics = Arc::new(Metrics::new(layers.watched()));
         Self {
             storage,
             layers,
             access,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             health: Health::default(),
             listing: Arc::new(Listing::new()),
             sparse_images: config.sparse_images,

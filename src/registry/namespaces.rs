@@ -45,7 +45,7 @@ pub struct NamespaceConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
-    /// How many bytes of blobs may be kept of what was fetched.
+    /// How many bytes of blobs each cache may hold.
     pub limit: Option<Size>,
     /// The largest blob that is fetched.
     pub blob_limit: Size,

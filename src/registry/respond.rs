@@ -214,6 +214,9 @@ fn lower(error: &layers::Error) -> (StatusCode, OciErrorCode) {
         Error::ManifestAbsent { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
         Error::Resting { .. } => (Status::TOO_MANY_REQUESTS, Code::Toomanyrequests),
         Error::TooLarge { .. } => (Status::BAD_GATEWAY, Code::SizeInvalid),
+        Error::Full { .. } => {
+            (Status::INSUFFICIENT_STORAGE, Code::Other("STORAGE_FULL".to_owned()))
+        }
         _ => (Status::BAD_GATEWAY, Code::Unsupported),
     }
 }

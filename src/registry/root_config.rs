@@ -169,6 +169,13 @@ users:
 # Whether images may be pushed that lack their configuration or layers.
 #sparse_images: false
 
+# Registries that are asked for images that were not pushed here (docs/registry.md, \"Layers\").
+#namespaces:
+#  - name: docker.io
+#  - name: quay.io
+#cache:
+#  limit: 50GiB
+
 # How long a push may bring no bytes.
 #body_idle: 60s
 

@@ -211,6 +211,10 @@ impl Storage for Filesystem {
         self.blocking(move |inner| inner.prune(&pruning)).await
     }
 
+    async fn evict(&self, at_most: u64) -> Result<u64, Error> {
+        self.blocking(move |inner| inner.evict(at_most)).await
+    }
+
     async fn suspend(&self) -> Result<(), Error> {
         self.inner.suspend_uploads().await
     }

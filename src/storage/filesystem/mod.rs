@@ -10,6 +10,7 @@ mod buffers;
 mod changes;
 mod disk;
 mod driver;
+mod evict;
 mod files;
 mod fill;
 mod graph;

@@ -55,6 +55,11 @@ impl Upstream {
         self.faulty.count(Method::GET, path)
     }
 
+    /// How many HEADs of blobs and manifests had `path` in their path.
+    pub fn heads(&self, path: &str) -> usize {
+        self.faulty.count(Method::HEAD, path)
+    }
+
     /// Nobody listens there any more.
     pub fn stop(self) {}
 }

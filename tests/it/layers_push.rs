@@ -1,0 +1,132 @@
+//! Pushing over other registries: what was pushed wins, and what it needs is brought down.
+
+use http::Method;
+use zuul_images::oci::Digest;
+
+use crate::support::faulty::Fault;
+use crate::support::registry::{Registry, image};
+use crate::support::sample::{self, Sample};
+use crate::support::upstream::{Upstream, over};
+
+const NAME: &str = "quay.io/org/img";
+
+fn start() -> (Upstream, Sample, Registry) {
+    let upstream = Upstream::start();
+    let sample = upstream.hold("org/img", "1", "seed", 1000);
+    let registry = over(upstream.namespace("quay.io"));
+    (upstream, sample, registry)
+}
+
+fn manifest(registry: &Registry, tag: &str) -> Vec<u8> {
+    registry.anonymous("GET", &format!("/v2/{NAME}/manifests/{tag}")).body
+}
+
+#[test]
+fn a_pull_never_changes_what_was_pushed() {
+    let (upstream, sample, registry) = start();
+    assert_eq!(manifest(&registry, "1"), sample.root.bytes()[..]);
+    let pushed = registry.push_image(NAME, "1", "mine");
+    assert_eq!(manifest(&registry, "1"), pushed);
+    let below =
+        registry.anonymous("GET", &format!("/v2/{NAME}/manifests/{}", sample.root.digest()));
+    assert_eq!(below.body, sample.root.bytes()[..]);
+    upstream.hold("org/img", "1", "newer", 1000);
+    assert_eq!(manifest(&registry, "1"), pushed);
+    let (folder, _) = registry.end();
+    let registry =
+        Registry::start_in(folder, |config| config.namespaces.push(upstream.namespace("quay.io")));
+    assert_eq!(manifest(&registry, "1"), pushed);
+    let gone = registry.request("DELETE", &format!("/v2/{NAME}/manifests/1"), b"");
+    assert_eq!(gone.status, 202);
+    assert_ne!(manifest(&registry, "1"), pushed, "what lies below shows again");
+}
+
+#[test]
+fn blobs_a_client_was_told_of_are_brought_down_with_its_manifest() {
+    let (upstream, base, registry) = start();
+    let layer = base.blobs.last().unwrap();
+    let digest = Digest::sha256(layer);
+    let path = format!("/v2/{NAME}/blobs/{digest}");
+    assert_eq!(registry.request("HEAD", &path, b"").status, 200);
+    registry.push_blob(NAME, b"config");
+    let mine = image(b"config", layer);
+    assert_eq!(registry.put_manifest(NAME, "mine", &mine).status, 201);
+    assert_eq!(upstream.gets("/blobs/"), 1);
+    upstream.stop();
+    let (folder, _) = registry.end();
+    // Nothing but what is local: the namespace is gone, and its cache.
+    std::fs::remove_dir_all(folder.path().join("storage/layers")).unwrap();
+    let registry = Registry::start_in(folder, |_| {});
+    assert_eq!(registry.anonymous("GET", &path).body, layer[..]);
+    assert_eq!(manifest(&registry, "mine"), mine);
+}
+
+#[test]
+fn a_manifest_whose_blobs_cannot_be_had_is_refused() {
+    let (upstream, base, registry) = start();
+    let layer = base.blobs.last().unwrap();
+    registry.push_blob(NAME, b"config");
+    upstream.faulty.fault(99, Method::GET, "/blobs/", Fault::Answer(500, vec![], String::new()));
+    let refused = registry.put_manifest(NAME, "mine", &image(b"config", layer));
+    assert_eq!((refused.status, refused.code().as_str()), (400, "MANIFEST_BLOB_UNKNOWN"));
+    let nowhere = registry.put_manifest(NAME, "mine", &image(b"config", b"nowhere"));
+    assert_eq!((nowhere.status, nowhere.code().as_str()), (400, "MANIFEST_BLOB_UNKNOWN"));
+    assert_ne!(manifest(&registry, "mine"), image(b"config", layer));
+}
+
+#[test]
+fn children_that_only_a_lower_layer_has_are_brought_down_with_their_index() {
+    let (upstream, base, registry) = start();
+    let missing = sample::image("nowhere", &[]);
+    let index = sample::index(&[("amd64", base.clone()), ("arm64", missing.clone())]);
+    let put = registry.with(
+        "PUT",
+        &format!("/v2/{NAME}/manifests/both"),
+        &[("Content-Type", index.root.media_type())],
+        index.root.bytes(),
+    );
+    assert_eq!(put.status, 201, "{put:?}");
+    upstream.stop();
+    let (folder, _) = registry.end();
+    std::fs::remove_dir_all(folder.path().join("storage/layers")).unwrap();
+    let registry = Registry::start_in(folder, |_| {});
+    assert_eq!(manifest(&registry, "both"), index.root.bytes()[..]);
+    assert_eq!(manifest(&registry, base.root.digest().as_str()), base.root.bytes()[..]);
+    for blob in &base.blobs {
+        let path = format!("/v2/{NAME}/blobs/{}", Digest::sha256(blob));
+        assert_eq!(registry.anonymous("GET", &path).body, blob[..]);
+    }
+}
+
+#[test]
+fn a_blob_of_a_lower_layer_is_mounted() {
+    let (upstream, base, registry) = start();
+    let layer = base.blobs.last().unwrap();
+    let digest = Digest::sha256(layer);
+    let mount = |from: &str| {
+        let path = format!("/v2/mine/blobs/uploads/?mount={digest}&from={from}");
+        registry.request("POST", &path, b"").status
+    };
+    assert_eq!(mount("quay.io/org/other"), 202);
+    assert_eq!(mount("quay.io/org/img"), 201);
+    assert_eq!(upstream.gets("/blobs/"), 2, "the one that is not there, and the one that is");
+    assert_eq!(registry.anonymous("GET", &format!("/v2/mine/blobs/{digest}")).body, layer[..]);
+}
+
+#[test]
+fn a_registry_that_is_down_does_not_stop_a_push() {
+    let (upstream, _, registry) = start();
+    upstream.stop();
+    let path = format!("/v2/{NAME}/blobs/{}", Digest::sha256(b"config mine"));
+    assert_eq!(registry.request("HEAD", &path, b"").status, 404);
+    let pushed = registry.push_image(NAME, "1", "mine");
+    assert_eq!(manifest(&registry, "1"), pushed);
+    let sparse = sample::index(&[("amd64", sample::image("nowhere", &[]))]);
+    let put = registry.with(
+        "PUT",
+        &format!("/v2/{NAME}/manifests/sparse"),
+        &[("Content-Type", sparse.root.media_type())],
+        sparse.root.bytes(),
+    );
+    assert_eq!(put.status, 201, "{put:?}");
+}
