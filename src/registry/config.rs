@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -20,6 +21,10 @@ use super::speculative::Speculative;
 use super::zuul_registry;
 use crate::proxy;
 use crate::storage::Durability;
+
+/// What to do where there is no configuration.
+const NO_FILE: &str =
+    "is not there; `buildset-registry init` makes a folder with one, --root or --config names it";
 
 /// What a server needs to know. Paths are taken from the folder of the file.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,6 +112,9 @@ pub struct Store {
 #[serde(try_from = "String")]
 pub struct Period(pub Duration);
 
+/// The longest, in seconds.
+const LONGEST: u64 = 36_500 * 24 * 60 * 60;
+
 /// A text that is no length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a length of time such as 90s, 15m, 24h or 7d")]
@@ -121,7 +129,10 @@ impl Config {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).map_err(|error| StartError::Config {
             file: name.clone(),
-            reason: format!("cannot be read: {error}"),
+            reason: match error.kind() {
+                ErrorKind::NotFound => NO_FILE.to_owned(),
+                _ => format!("cannot be read: {error}"),
+            },
         })?;
         let wrong = |reason| StartError::Config { file: name.clone(), reason };
         let variables = std::env::vars_os().filter_map(|(name, value)| {
@@ -197,6 +208,16 @@ fn checked(config: Config) -> Result<Config, String> {
         if !names.insert(name) {
             return Err(format!("user {name:?} is there twice"));
         }
+        // Where a variable was left empty, say.
+        if user.password.is_empty() {
+            return Err(format!("user {name:?}: the password is empty, anybody could log in"));
+        }
+    }
+    let periods = [("body_idle", Some(config.body_idle)), ("max_lifetime", config.max_lifetime)];
+    if let Some((key, _)) =
+        periods.iter().find(|(_, period)| *period == Some(Period(Duration::ZERO)))
+    {
+        return Err(format!("{key}: no time at all; leave the key out, or write one such as 24h"));
     }
     let users = config.users.iter().map(|user| (&user.name, user.access, &user.repositories));
     let files =
@@ -225,6 +246,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
             "unknown variant",
             "is no pattern of repositories",
             "is no public URL",
+            "is not a length of time",
         ];
         match error.location() {
             _ if known.iter().any(|known| message.contains(known)) => message,
@@ -297,7 +319,9 @@ impl FromStr for Period {
         };
         let number = text.strip_suffix(unit).unwrap_or_default();
         let number: u64 = number.parse().map_err(|_| invalid())?;
-        let seconds = number.checked_mul(seconds).ok_or_else(invalid)?;
+        // More than a hundred years is a mistake, and no moment so far away can be told.
+        let seconds = number.checked_mul(seconds).filter(|seconds| *seconds <= LONGEST);
+        let seconds = seconds.ok_or_else(invalid)?;
         Ok(Self(Duration::from_secs(seconds)))
     }
 }
@@ -352,6 +376,24 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_password_is_refused() {
+        let text = "users: [{name: a, pass: '', access: write}]";
+        let error = parse(&format!("{MINIMAL}{text}")).and_then(checked).unwrap_err();
+        assert!(error.contains("\"a\"") && error.contains("password is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_length_of_time_is_named_and_none_at_all_refused() {
+        let error = parse(&format!("{MINIMAL}max_lifetime: 24\n")).unwrap_err();
+        assert!(error.contains("`24`") && error.contains("line 3"), "{error}");
+        for key in ["max_lifetime", "body_idle"] {
+            let text = format!("{MINIMAL}{key}: 0s\n");
+            let error = parse(&text).and_then(checked).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
     fn an_error_never_shows_a_password() {
         for users in [
             "users: hunter2\n",
@@ -380,6 +422,10 @@ mod tests {
         for text in ["", "s", "5", "-5s", "5 s", "1.5h", "5w", "99999999999999999999d", "5é"] {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }
+        for text in ["36501d", "200000000000000d", "18446744073709551615s"] {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+        }
+        assert!("36500d".parse::<Period>().is_ok());
         assert_eq!("2h".parse(), Ok(Period(Duration::from_secs(7200))));
         assert_eq!("0s".parse(), Ok(Period(Duration::ZERO)));
     }

@@ -86,6 +86,9 @@ pub enum Error {
     /// Another process serves this store.
     #[error("{0} is in use by another process")]
     InUse(String),
+    /// There is nothing to look at.
+    #[error("{0} holds no images yet: no registry has been served from there")]
+    NoStore(String),
     /// Another program, most likely a newer one, wrote this store.
     #[error("{folder} has store format {found}; this program knows format {known}")]
     UnknownFormat {

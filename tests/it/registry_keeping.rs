@@ -129,9 +129,14 @@ fn what_is_no_registry_is_refused() {
         fs::write(&config, "storage: {folder: storage}\ntoken_key: key\n").unwrap();
         let output = run();
         assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("storage holds no images yet"), "{said}");
         assert!(!folder.path().join("storage").exists(), "looking makes nothing");
         fs::remove_file(&config).unwrap();
-        assert_eq!(run().status.code(), Some(2));
+        let output = run();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("config.yaml: is not there; `buildset-registry init`"), "{said}");
     }
     let site = Site::start();
     assert_eq!(site.run(&["prune"]).status.code(), Some(2));

@@ -35,7 +35,7 @@ mod verify;
 mod verify_images;
 
 use std::fs::{File, TryLockError};
-use std::io;
+
 use std::path::{self, Path};
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl Filesystem {
         let layout = Layout::new(root);
         let found = migrate::format(&layout)?;
         let visitors = match found {
-            None => Err(failed("open", &layout.format(), io::ErrorKind::NotFound.into())),
+            None => Err(Error::NoStore(root.display().to_string())),
             Some(_) => open_to_lock(&layout.visitors()),
         }?;
         take(&layout, visitors.try_lock_shared())?;

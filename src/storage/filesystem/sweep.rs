@@ -59,7 +59,8 @@ impl Inner {
             self.remove_rests()?;
         }
         let now = SystemTime::now();
-        let before = |age: Duration| now.checked_sub(age.max(CLOCK_STEP)).unwrap_or(now);
+        let before =
+            |age: Duration| now.checked_sub(age.max(CLOCK_STEP)).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut sweep = Sweep {
             inner: self,
             options,
