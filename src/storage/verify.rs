@@ -9,8 +9,8 @@ use crate::oci::RepositoryName;
 pub struct Verifying {
     /// Images may lack blobs: in a cache they come when somebody asks for them.
     pub sparse: bool,
-    /// Remove damaged content and manifests, so that a client that pushes them again is not told that
-    /// they are there.
+    /// Remove damaged content, links, manifests and tags, so that a client that pushes them again is not
+    /// told that they are there.
     pub remove_damaged: bool,
 }
 

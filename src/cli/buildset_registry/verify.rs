@@ -15,13 +15,25 @@ use crate::storage::{Verified, Verifying};
 /// How often a line about progress is written.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+const EXAMPLES: &str = "\
+Examples:
+  Look for damage; the table says which images it hits:
+    buildset-registry verify --root /srv/registry
+
+  Make room for the same images to be pushed again:
+    buildset-registry verify --root /srv/registry --remove-damaged
+
+Exit codes: 0 no damage, 1 damage found or failed, 2 wrong arguments or configuration, 3 refused (the store
+is being brought into another format).";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,
 
-    /// Remove damaged blobs and manifests, so that the images can be pushed again: a client that is
-    /// told that a blob is there does not send it
+    /// Remove damaged blobs, links to them, manifests and tags, so that the images can be pushed again:
+    /// a client that is told that a blob is there does not send it
     #[arg(long)]
     remove_damaged: bool,
 }

@@ -11,9 +11,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Inner;
 use super::blobs::read_link;
-use super::files::{self, Unsynced, failed, is_absent};
+use super::files::{self, Draft, Unsynced, failed, is_absent};
 use super::layout::{self, DATA};
-use crate::oci::{Digest, Digester};
+use crate::oci::{Digest, Digester, RepositoryName, Tag};
 use crate::storage::{Damage, DamageKind, Error, Verified, Verifying};
 
 /// How much of a file is in memory at once.
@@ -178,11 +178,11 @@ impl Inner {
             if name == DATA {
                 continue;
             }
-            let repository = layout::repository(&name);
+            // What has another name is nobody's link, and in nobody's way.
+            let Some(repository) = layout::repository(&name) else { continue };
             let problem = match read_link(&folder.join(&name)) {
-                Ok(Some(link)) if Some(link.size) == size && repository.is_some() => continue,
+                Ok(Some(link)) if Some(link.size) == size => continue,
                 Ok(None) => continue,
-                Ok(Some(_)) if repository.is_none() => format!("`{name}` is no repository"),
                 Ok(Some(link)) => {
                     format!("it says {} bytes, the content has {}", link.size, size.unwrap_or(0))
                 }
@@ -191,7 +191,7 @@ impl Inner {
             };
             damage.push(Damage {
                 kind: DamageKind::Link,
-                repository,
+                repository: Some(repository),
                 name: digest.to_string(),
                 problem,
                 images: Vec::new(),
@@ -201,31 +201,72 @@ impl Inner {
         Ok(damage)
     }
 
-    /// Removes damaged content and unreadable manifests.
+    /// Removes what is damaged and stands in the way of a new push. Each is looked at again: somebody may
+    /// have pushed it since.
     fn remove_damaged(&self, damage: &mut [Damage]) -> Result<(), Error> {
+        // Removed after the lock was given back: large files take their time.
         let mut trash = Vec::new();
         for found in damage {
-            let Ok(digest) = found.name.parse::<Digest>() else { continue };
-            match (found.kind, &found.repository) {
-                (DamageKind::Blob, _) => {
-                    let _alone = self.changes.alone()?;
-                    let mut unsynced = Unsynced::default();
-                    // Somebody may have pushed it again since.
-                    let (_, problem) = self.hash_content(&digest, &mut vec![0; CHUNK], &|_| {})?;
-                    if problem.is_some() {
-                        trash.extend(self.throw_away(&digest, &mut unsynced)?);
-                        found.removed = true;
-                    }
-                    self.files.settle(unsynced)?;
+            found.removed = match (found.kind, &found.repository, found.name.parse::<Digest>()) {
+                (DamageKind::Blob, _, Ok(digest)) => {
+                    let draft = self.remove_bad_content(&digest)?;
+                    let removed = draft.is_some();
+                    trash.extend(draft);
+                    removed
                 }
-                (DamageKind::Manifest, Some(repository))
+                (DamageKind::Link, Some(repository), Ok(digest)) => {
+                    self.remove_bad_link(repository, &digest)?
+                }
+                (DamageKind::Manifest, Some(repository), Ok(digest))
                     if !self.is_readable(repository, &digest)? =>
                 {
-                    found.removed = self.manifest_delete(repository, &digest).is_ok();
+                    self.manifest_delete(repository, &digest).is_ok()
                 }
-                _ => {}
-            }
+                (DamageKind::Tag, Some(repository), _) => {
+                    self.remove_bad_tag(repository, &found.name)?
+                }
+                _ => false,
+            };
         }
         Ok(())
+    }
+
+    fn remove_bad_content(&self, digest: &Digest) -> Result<Option<Draft>, Error> {
+        let _alone = self.changes.alone()?;
+        let (_, problem) = self.hash_content(digest, &mut vec![0; CHUNK], &|_| {})?;
+        if problem.is_none() {
+            return Ok(None);
+        }
+        let mut unsynced = Unsynced::default();
+        let draft = self.throw_away(digest, &mut unsynced)?;
+        self.files.settle(unsynced)?;
+        Ok(draft)
+    }
+
+    fn remove_bad_link(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
+        let _alone = self.changes.alone()?;
+        let path = self.layout.link(repository, digest);
+        let size = match self.layout.data(digest).metadata() {
+            Ok(data) => Some(data.len()),
+            Err(error) if is_absent(&error) => None,
+            Err(error) => return Err(failed("look at", &path, error)),
+        };
+        match read_link(&path) {
+            Ok(None) => Ok(false),
+            Ok(Some(link)) if Some(link.size) == size => Ok(false),
+            Ok(Some(_)) | Err(Error::Damaged(_)) => self.files.remove(&path),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove_bad_tag(&self, repository: &RepositoryName, name: &str) -> Result<bool, Error> {
+        let Ok(tag) = name.parse::<Tag>() else { return Ok(false) };
+        let _alone = self.changes.alone()?;
+        match self.tag_get(repository, &tag) {
+            Ok(state) if self.layout.manifest(repository, &state.digest).is_file() => Ok(false),
+            Ok(_) | Err(Error::Damaged(_)) => self.files.remove(&self.layout.tag(repository, &tag)),
+            Err(Error::ManifestUnknown { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -139,7 +139,9 @@ impl Inner {
                 ))),
                 Ok(None) if how.sparse => {}
                 Ok(None) => drop(problems.insert(format!("its blob {} is not there", blob.digest))),
-                Err(Error::Damaged(_)) => {}
+                Err(Error::Damaged(_)) => {
+                    problems.insert(format!("the link to its blob {} is damaged", blob.digest));
+                }
                 Err(error) => return Err(error),
             }
         }
