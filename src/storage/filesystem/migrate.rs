@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::FORMAT;
 use super::files::{self, Files, Unsynced, failed, is_absent};
-use super::layout::{self, DATA, Layout};
+use super::layout::{self, Layout};
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::Error;
 
@@ -73,16 +73,23 @@ fn link(
     old: &Path,
     unsynced: &mut Unsynced,
 ) -> Result<(), Error> {
-    let size = files::read(old)?.unwrap_or_default();
-    let size = String::from_utf8_lossy(&size).trim().to_owned();
-    let link = files.draft_link(&size)?;
-    files.place(link, &layout.link(repository, digest), unsynced)?;
     let mut content = old_blobs(layout);
     content.push(digest.algorithm().as_str());
     content.push(digest.hex().get(..2).unwrap_or_default());
     content.push(digest.hex());
+    let data = layout.data(digest);
+    let text = files::read(old)?.unwrap_or_default();
+    let written = String::from_utf8_lossy(&text).trim().parse::<u64>().ok();
+    // A link that is damaged says no size: that of the content is looked at by `verify` anyway.
+    let length = |file: &Path| file.metadata().ok().map(|file| file.len());
+    let Some(size) = written.or_else(|| length(&content)).or_else(|| length(&data)) else {
+        tracing::warn!(link = %old.display(), "a damaged link without content was left out");
+        return Ok(());
+    };
+    let link = files.draft_link(&size.to_string())?;
+    files.place(link, &layout.link(repository, digest), unsynced)?;
     if content.is_file() {
-        files.rename(&content, &layout.content(digest).join(DATA), unsynced)?;
+        files.rename(&content, &data, unsynced)?;
     }
     Ok(())
 }

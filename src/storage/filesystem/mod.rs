@@ -179,6 +179,10 @@ fn start(layout: &Layout, files: &Files) -> Result<File, Error> {
         take(layout, visitors.try_lock())?;
         migrate::migrate(layout, files, found)?;
     }
+    // Made by who serves: another user's `prune` would make them for itself alone.
+    for path in [layout.turn(), layout.gate(), layout.prune(), layout.visitors()] {
+        open_to_lock(&path)?;
+    }
     Ok(lock)
 }
 

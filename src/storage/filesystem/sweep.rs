@@ -29,12 +29,18 @@ const CLOCK_STEP: Duration = Duration::from_millis(100);
 struct Sweep<'a> {
     inner: &'a Inner,
     options: &'a Pruning,
-    /// Manifests used since then stay.
-    unused_since: SystemTime,
-    /// Blobs with a lease since then stay.
-    unleased_since: SystemTime,
+    since: Since,
     needed: Needed,
     pruned: Pruned,
+}
+
+/// What is younger stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Since {
+    /// Manifests used since then.
+    used: SystemTime,
+    /// Blobs with a lease since then.
+    leased: SystemTime,
 }
 
 /// Which repository needs which blob, in few bytes each.
@@ -58,14 +64,10 @@ impl Inner {
         if !options.dry_run {
             self.remove_rests()?;
         }
-        let now = SystemTime::now();
-        let before =
-            |age: Duration| now.checked_sub(age.max(CLOCK_STEP)).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut sweep = Sweep {
             inner: self,
             options,
-            unused_since: before(options.older_than),
-            unleased_since: before(options.grace),
+            since: Since::new(options, SystemTime::now()),
             needed: Needed::default(),
             pruned: Pruned::default(),
         };
@@ -128,7 +130,7 @@ impl Sweep<'_> {
     /// What nobody used for long, and nothing that stays needs.
     fn doomed(&self, graph: &Graph) -> BTreeMap<Digest, SystemTime> {
         let stays = |digest: &Digest, used: SystemTime| {
-            used >= self.unused_since || self.options.keep.contains(digest)
+            used >= self.since.used || self.options.keep.contains(digest)
         };
         let roots = graph.nodes().filter(|(digest, node)| stays(digest, node.used));
         let reached = graph.reach(roots.map(|(digest, _)| digest));
@@ -139,7 +141,7 @@ impl Sweep<'_> {
     /// Looks again at what was marked, and removes what is still marked. In this order, so that nothing
     /// ever points at nothing.
     fn remove_manifests(
-        &self,
+        &mut self,
         repository: &RepositoryName,
         graph: &mut Graph,
         marked: BTreeMap<Digest, SystemTime>,
@@ -147,6 +149,7 @@ impl Sweep<'_> {
     ) -> Result<BTreeMap<Digest, SystemTime>, Error> {
         let inner = self.inner;
         let _alone = inner.changes.alone()?;
+        self.since.follow_clock(self.options, SystemTime::now());
         graph.refresh(inner, repository)?;
         let mut doomed = self.doomed(graph);
         doomed.retain(|digest, _| marked.contains_key(digest));
@@ -191,7 +194,7 @@ impl Sweep<'_> {
     ) {
         for (_, node) in nodes {
             self.pruned.totals.manifests_kept += 1;
-            if node.used < self.unused_since {
+            if node.used < self.since.used {
                 self.pruned.totals.manifests_needed += 1;
             }
             for blob in node.manifest.iter().flat_map(|manifest| manifest.blobs()) {
@@ -236,7 +239,7 @@ impl Sweep<'_> {
                 false => others = true,
             }
         }
-        let unlinked = links.is_empty() && !others && filled < self.unleased_since;
+        let unlinked = links.is_empty() && !others && filled < self.since.leased;
         let candidate = Candidate { digest, size, links };
         Ok((unlinked || !candidate.links.is_empty()).then_some(candidate))
     }
@@ -246,7 +249,7 @@ impl Sweep<'_> {
             return Ok(false);
         }
         match blobs::read_link(&self.inner.layout.link(repository, digest)) {
-            Ok(link) => Ok(link.is_none_or(|link| link.renewed < self.unleased_since)),
+            Ok(link) => Ok(link.is_none_or(|link| link.renewed < self.since.leased)),
             // A damaged link is of no use; `verify` tells who misses it.
             Err(Error::Damaged(_)) => Ok(false),
             Err(error) => Err(error),
@@ -260,6 +263,7 @@ impl Sweep<'_> {
         // Removed after the lock was given back: large files take their time.
         let mut trash: Vec<Draft> = Vec::new();
         let alone = if dry_run { None } else { Some(inner.changes.alone()?) };
+        self.since.follow_clock(self.options, SystemTime::now());
         for Candidate { digest, size, mut links } in candidates {
             let linked = inner.blob_repositories(&digest)?;
             let mut unused = BTreeSet::new();
@@ -329,6 +333,21 @@ impl Inner {
     }
 }
 
+impl Since {
+    fn new(options: &Pruning, now: SystemTime) -> Self {
+        let before =
+            |age: Duration| now.checked_sub(age.max(CLOCK_STEP)).unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { used: before(options.older_than), leased: before(options.grace) }
+    }
+
+    /// What was pushed after the clock was set back is young, though its time is not.
+    fn follow_clock(&mut self, options: &Pruning, now: SystemTime) {
+        let again = Self::new(options, now);
+        self.used = self.used.min(again.used);
+        self.leased = self.leased.min(again.leased);
+    }
+}
+
 impl Needed {
     fn insert(&mut self, repository: &RepositoryName, digest: &Digest) {
         let next = u32::try_from(self.repositories.len()).unwrap_or(u32::MAX);
@@ -352,4 +371,24 @@ fn start_of(digest: &Digest) -> [u8; 16] {
     // A digest has so many digits, of an alphabet that decodes.
     let _ = hex::decode_to_slice(hex, &mut start);
     start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pushed_after_the_clock_was_set_back_stays() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let options =
+            Pruning { older_than: day, grace: day / 24, keep: BTreeSet::new(), dry_run: false };
+        let start = SystemTime::now();
+        let mut since = Since::new(&options, start);
+        let before = since;
+        since.follow_clock(&options, start + day);
+        assert_eq!(since, before, "time that passes makes nothing old that was looked at");
+        since.follow_clock(&options, start - 9 * day);
+        let pushed = start - 9 * day;
+        assert!(since.used < pushed && since.leased < pushed);
+    }
 }

@@ -223,6 +223,32 @@ async fn a_store_of_format_1_is_migrated() {
 }
 
 #[tokio::test]
+async fn a_damaged_link_does_not_keep_a_store_from_its_migration() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let (blob, manifest) = old_store(root);
+    let lost = Digest::sha256(b"lost");
+    for (repository, digest, text) in [("a/b", &blob, ""), ("c", &blob, "what\0"), ("c", &lost, "")]
+    {
+        let link = format!("repositories/{repository}/_blobs/sha256/{}", digest.hex());
+        fs::write(root.join(link), text).unwrap();
+    }
+    has_all_of_the_old_store(root, &blob, &manifest).await;
+    assert!(!Layout::new(root).content(&lost).exists());
+}
+
+/// Another user's `prune` or `verify` would make them for itself alone.
+#[test]
+fn who_serves_makes_every_file_that_is_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let layout = &store.inner.layout;
+    for path in [layout.turn(), layout.gate(), layout.prune(), layout.visitors()] {
+        assert!(path.is_file(), "{}", path.display());
+    }
+}
+
+#[tokio::test]
 async fn a_migration_that_was_interrupted_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
