@@ -13,7 +13,19 @@ use crate::zuul::Connection;
 ///
 /// Existing configuration is kept: comments stay, a site's own mirrors come after ours, and a file that
 /// cannot be read is left alone. A second run changes nothing.
+const EXAMPLES: &str = "\
+Examples:
+  Let podman, buildah, skopeo and docker of this host ask the registry first, and undo that:
+    buildset-registry configure-client --connection ~/registry/connection.json
+    buildset-registry configure-client --undo
+
+  Only docker:
+    buildset-registry configure-client --connection connection.json --for docker
+
+Exit codes: 0 done, 1 failed or partly undone, 2 wrong arguments or files, 3 refused.";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The registry
     #[arg(long, value_name = "CONNECTION", required_unless_present = "undo")]

@@ -7,7 +7,18 @@ use crate::cli::output::Report;
 use crate::oci::Registry;
 use crate::registry::init::{Initialised, Plan, init};
 
+const EXAMPLES: &str = "\
+Examples:
+  For one buildset, on a node; clients need what is in ~/registry/connection.json:
+    buildset-registry init --root ~/registry --host 192.0.2.7
+
+  For a site, under two names:
+    buildset-registry init --root /srv/registry --site --host registry.example.org --san registry
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 refused (the configuration was edited).";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The folder for everything: keys, configuration, images. Made if it is not there; with the same
     /// options again nothing changes

@@ -77,3 +77,30 @@ pub fn main() -> ExitCode {
         Command::Verify(verify) => super::run(&arguments.common, async { verify.run() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_help_has_examples_that_are_understood() {
+        let program = Arguments::command();
+        for command in std::iter::once(&program).chain(program.get_subcommands()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let mut examples = 0;
+            for line in help.lines().filter_map(|line| line.split_once("buildset-registry ")) {
+                let words = line.1.split_whitespace();
+                let words: Vec<&str> =
+                    words.take_while(|word| !matches!(*word, "&" | ">/dev/null")).collect();
+                let parsed =
+                    Arguments::try_parse_from([&["buildset-registry"], &words[..]].concat());
+                assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+                examples += 1;
+            }
+            assert!(examples > 0, "{} has no examples", command.get_name());
+        }
+    }
+}

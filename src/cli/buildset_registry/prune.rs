@@ -14,7 +14,19 @@ use crate::registry::Config;
 use crate::registry::config::Period;
 use crate::storage::{Pruned, Pruning, Storage};
 
+const EXAMPLES: &str = "\
+Examples:
+  Say what nobody used for a week, and why it would go; then remove it:
+    buildset-registry prune --root /srv/registry --older-than 7d --dry-run
+    buildset-registry prune --root /srv/registry --older-than 7d
+
+  Every night, by cron, as the user who serves:
+    0 3 * * * registry buildset-registry prune -q --config /etc/registry/config.yaml --older-than 30d >/dev/null
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 refused (already being pruned).";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,

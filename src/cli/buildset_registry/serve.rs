@@ -20,7 +20,22 @@ use crate::registry::init::CONFIG_FILE;
 use crate::registry::{Config, Service};
 use crate::serve::{Drained, raise_file_limit};
 
+const EXAMPLES: &str = "\
+Examples:
+  In the background, and its end:
+    buildset-registry serve --root ~/registry --detach
+    kill $(cat ~/registry/serve.pid)
+
+  With zuul-registry's configuration, on another port than it says:
+    buildset-registry serve --config /conf/registry.yaml --listen 0.0.0.0:5001
+
+  Replace one that runs by another version, losing nobody:
+    buildset-registry serve --root ~/registry --wait 90s --detach & kill $(cat ~/registry/serve.pid); wait
+
+Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration, 3 refused (already served).";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("place").args(["config", "root"]).required(true)))]
 pub(super) struct Arguments {
     /// The configuration file; zuul-registry's registry.yaml is understood, too
