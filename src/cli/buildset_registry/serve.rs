@@ -132,9 +132,7 @@ impl Arguments {
     }
 
     async fn serve_with(&self, config: &Config, pid_file: &Path) -> Result<(), Failure> {
-        let lifetime = self.max_lifetime.or(config.max_lifetime);
-        let stop = stop(lifetime.map(|period| period.0))
-            .map_err(|error| Failure::io("listen for signals", &error))?;
+        let stop = stop().map_err(|error| Failure::io("listen for signals", &error))?;
         let mut stop = pin!(stop);
         let service = tokio::select! {
             service = Service::take_over(config, &self.listen, self.wait.0) => service?,
@@ -148,7 +146,8 @@ impl Arguments {
         self.say_ready(&ready).map_err(|error| Failure::io("say that it is ready", &error))?;
         tracing::info!(listening = ?ready.listening, "ready");
         let held = service.hold();
-        let drained = service.run(stop).await;
+        let lifetime = self.max_lifetime.or(config.max_lifetime);
+        let drained = service.run(until(stop, lifetime.map(|period| period.0))).await;
         // Somebody may have tidied up before us; who comes after us writes theirs when the store is free.
         let _ = std::fs::remove_file(pid_file);
         drop(held);
@@ -247,24 +246,25 @@ fn background_failure(line: &str, log_file: &Path) -> Failure {
     }
 }
 
-/// SIGTERM, SIGINT, or the end of the lifetime.
-fn stop(lifetime: Option<Duration>) -> io::Result<impl Future<Output = ()>> {
+/// SIGTERM or SIGINT.
+fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        let over = async {
-            match lifetime {
-                Some(lifetime) => tokio::time::sleep(lifetime).await,
-                None => std::future::pending().await,
-            }
-        };
         let reason = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-            () = over => "the lifetime is over",
         };
         tracing::info!(reason, "stopping, running requests may end");
     })
+}
+
+/// That, or the end of the lifetime, which begins when it serves.
+async fn until(stop: impl Future<Output = ()>, lifetime: Option<Duration>) {
+    let Some(lifetime) = lifetime else { return stop.await };
+    if tokio::time::timeout(lifetime, stop).await.is_err() {
+        tracing::info!(reason = "the lifetime is over", "stopping, running requests may end");
+    }
 }
 
 fn open_log(path: &Path) -> io::Result<File> {
