@@ -283,3 +283,26 @@ fn verify_names_what_is_damaged_and_makes_room_for_it() {
     }
     site.document(&["verify"], 0);
 }
+
+/// A disk may refuse to read a file for ever; here it is a folder, which no more can be read.
+#[test]
+fn verify_goes_on_where_a_file_cannot_be_read() {
+    let site = Site::start();
+    for (tag, seed) in [("1", "manifest"), ("2", "tag"), ("3", "blob")] {
+        site.push("org/a", tag, seed);
+    }
+    let manifest = Digest::sha256(&image(b"config manifest", b"layer manifest"));
+    let images = site.storage().join("images/org+a");
+    let files = [images.join("manifests/sha256").join(manifest.hex()), images.join("tags/2")];
+    for file in files.iter().chain([&site.data(b"layer blob")]) {
+        fs::remove_file(file).unwrap();
+        fs::create_dir(file).unwrap();
+    }
+    for arguments in [&["verify"][..], &["verify", "--remove-damaged"]] {
+        let found = site.document(arguments, 1);
+        let damage = found["stores"][0]["damage"].as_array().unwrap();
+        let kinds: Vec<&str> = damage.iter().map(|one| one["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["blob", "manifest", "tag"], "{damage:#?}");
+        assert_eq!(damage[1]["images"][0], "org/a:1");
+    }
+}

@@ -14,6 +14,8 @@ pub(super) struct Graph {
     nodes: HashMap<Digest, Node>,
     /// The manifests attached to each.
     attached: HashMap<Digest, Vec<Digest>>,
+    /// Whether a file that the disk cannot read is damage, and no error.
+    forgiving: bool,
 }
 
 /// A manifest.
@@ -32,6 +34,16 @@ impl Graph {
         Ok(graph)
     }
 
+    /// Reads every manifest the disk can read.
+    pub(super) fn read_what_can_be(
+        inner: &Inner,
+        repository: &RepositoryName,
+    ) -> Result<Self, Error> {
+        let mut graph = Self { forgiving: true, ..Self::default() };
+        graph.refresh(inner, repository)?;
+        Ok(graph)
+    }
+
     /// Looks at the repository again: reads what is new, and forgets what is gone.
     pub(super) fn refresh(
         &mut self,
@@ -42,7 +54,10 @@ impl Graph {
         for (digest, used) in inner.manifests_used(repository)? {
             let manifest = match before.remove(&digest) {
                 Some(node) => node.manifest,
-                None => inner.parsed(repository, &digest)?,
+                None => match inner.parsed(repository, &digest) {
+                    Err(Error::Io { .. }) if self.forgiving => None,
+                    parsed => parsed?,
+                },
             };
             self.nodes.insert(digest, Node { used, manifest });
         }
@@ -127,7 +142,10 @@ impl Inner {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<bool, Error> {
-        Ok(self.parsed(repository, digest)?.is_some())
+        match self.parsed(repository, digest) {
+            Err(Error::Io { .. }) => Ok(false),
+            parsed => Ok(parsed?.is_some()),
+        }
     }
 
     /// The tags of a repository by what they point at. Damaged ones are left out.
@@ -139,7 +157,7 @@ impl Inner {
         for tag in self.all_tags(repository)?.unwrap_or_default() {
             match self.tag_get(repository, &tag) {
                 Ok(state) => tags.entry(state.digest).or_default().push(tag),
-                Err(Error::ManifestUnknown { .. } | Error::Damaged(_)) => {}
+                Err(Error::ManifestUnknown { .. } | Error::Damaged(_) | Error::Io { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -264,8 +264,11 @@ impl Inner {
         let _alone = self.changes.alone()?;
         match self.tag_get(repository, &tag) {
             Ok(state) if self.layout.manifest(repository, &state.digest).is_file() => Ok(false),
-            Ok(_) | Err(Error::Damaged(_)) => self.files.remove(&self.layout.tag(repository, &tag)),
             Err(Error::ManifestUnknown { .. }) => Ok(false),
+            // What cannot be removed either stays, and is said to.
+            Ok(_) | Err(Error::Damaged(_) | Error::Io { .. }) => {
+                Ok(self.files.remove(&self.layout.tag(repository, &tag)).unwrap_or(false))
+            }
             Err(error) => Err(error),
         }
     }

@@ -70,7 +70,7 @@ impl Inner {
                 (tag, held)
             })
             .collect();
-        let graph = Graph::read(self, repository)?;
+        let graph = Graph::read_what_can_be(self, repository)?;
         let mut damage = Vec::new();
         let mut add = |kind, name: String, problem: String| {
             let repository = Some(repository.clone());
@@ -79,7 +79,7 @@ impl Inner {
         };
         for (digest, node) in graph.nodes() {
             let Some(manifest) = &node.manifest else {
-                let problem = "its bytes have another digest, or are no manifest".to_owned();
+                let problem = "it cannot be read, has another digest, or is no manifest".to_owned();
                 add(DamageKind::Manifest, digest.to_string(), problem);
                 continue;
             };
@@ -103,6 +103,10 @@ impl Inner {
                 }
                 Err(Error::Damaged(_)) => {
                     add(DamageKind::Tag, tag.as_str().to_owned(), "it names no digest".to_owned());
+                }
+                Err(Error::Io { source, .. }) => {
+                    let problem = format!("it cannot be read: {source}");
+                    add(DamageKind::Tag, tag.as_str().to_owned(), problem);
                 }
                 Err(Error::ManifestUnknown { .. }) => {}
                 Err(error) => return Err(error),
