@@ -6,6 +6,7 @@
 //! ```text
 //! bin → cli → {sync, upload, promote} → copy → client → http → {auth, tls} → oci
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
+//!             registry → pointers → client
 //! leaves: zuul, hostconfig
 //! ```
 
@@ -17,6 +18,7 @@ pub mod hostconfig;
 pub mod http;
 pub mod layers;
 pub mod oci;
+pub mod pointers;
 pub mod promote;
 pub mod proxy;
 pub mod registry;

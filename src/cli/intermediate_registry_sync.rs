@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 
 use super::args::{Common, Network};
 use super::exit::Failure;
@@ -11,7 +12,7 @@ use super::output::{self, Report};
 use super::progress::Bars;
 use crate::copy::Options;
 use crate::oci::{ImageReference, Platform};
-use crate::sync::{self, Build, BuildId, Moved, Pull as Artifacts};
+use crate::sync::{self, Build, BuildId, Moved, Pull as Artifacts, Pulled};
 use crate::zuul::{self, Connection, ImageList, Label};
 
 /// Move images between a buildset registry and the intermediate registry
@@ -95,6 +96,11 @@ struct Pull {
     #[arg(long, value_name = "CONNECTION")]
     to: PathBuf,
 
+    /// Leave pointers: an image is fetched by the buildset registry when it is read for the first time.
+    /// Where the registries cannot do that, it is copied at once, and the result says why
+    #[arg(long)]
+    lazy: bool,
+
     /// zuul.tenant: our intermediate registry refuses the images of another
     #[arg(long, value_name = "NAME")]
     tenant: Option<Label>,
@@ -136,6 +142,14 @@ struct Moving {
     network: Network,
 }
 
+/// What a run did.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Done {
+    Moved(Moved),
+    Pulled(Pulled),
+}
+
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -143,9 +157,9 @@ pub fn main() -> ExitCode {
     super::run(&common.clone(), async move {
         let bars = Bars::new(common.quiet);
         match command {
-            Command::Push(arguments) => arguments.run(&bars).await,
-            Command::Pull(arguments) => arguments.run(&bars).await,
-            Command::Copy(arguments) => arguments.run(&bars).await,
+            Command::Push(arguments) => arguments.run(&bars).await.map(Done::Moved),
+            Command::Pull(arguments) => arguments.run(&bars).await.map(Done::Pulled),
+            Command::Copy(arguments) => arguments.run(&bars).await.map(Done::Moved),
         }
     })
 }
@@ -165,13 +179,21 @@ impl Push {
 }
 
 impl Pull {
-    async fn run(self, bars: &Bars) -> Result<Moved, Failure> {
+    async fn run(self, bars: &Bars) -> Result<Pulled, Failure> {
         let artifacts = zuul::image_artifacts(&zuul::read_artifacts(&self.artifacts)?)?;
         let connections = [Connection::read(&self.from)?, Connection::read(&self.to)?];
         let [from, to] = &connections;
+        let cert = from.certificate();
         let (from, to) = (from.registry()?, to.registry()?);
         let client = self.moving.network.client(&connections)?;
-        let pull = Artifacts { artifacts: &artifacts, from: &from, to: &to, tenant: self.tenant };
+        let pull = Artifacts {
+            artifacts: &artifacts,
+            from: &from,
+            to: &to,
+            tenant: self.tenant,
+            lazy: self.lazy,
+            cert,
+        };
         Ok(sync::pull(&client, &pull, &self.moving.options(), bars).await?)
     }
 }
@@ -199,8 +221,21 @@ impl Moving {
     }
 }
 
-impl Report for Moved {
+impl Report for Done {
     fn text(&self) -> String {
-        output::copies(&self.outcome)
+        let pulled = match self {
+            Self::Moved(moved) => return output::copies(&moved.outcome),
+            Self::Pulled(pulled) => pulled,
+        };
+        let rows = pulled.images.iter().map(|it| (&it.image, it.lazy));
+        let mut text = output::images(rows, &pulled.totals);
+        for it in &pulled.images {
+            if let Some(reason) = &it.eager_because {
+                let line = format!("{} was copied at once: {reason}", it.image.name);
+                text.push_str(&output::printable(&line));
+                text.push('\n');
+            }
+        }
+        text
     }
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::exit::Failure;
-use crate::copy::Outcome;
+use crate::copy::{ImageOutcome, Outcome, Totals};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -126,12 +126,20 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
 /// What a copy did, as a table with its sums.
 #[must_use]
 pub fn copies(outcome: &Outcome) -> String {
-    let rows: Vec<[String; 4]> = outcome
-        .images
-        .iter()
-        .map(|image| {
+    images(outcome.images.iter().map(|image| (image, false)), &outcome.totals)
+}
+
+/// As [`copies`], of images for which a pointer may have been left.
+#[must_use]
+pub fn images<'a>(
+    images: impl Iterator<Item = (&'a ImageOutcome, bool)>,
+    totals: &Totals,
+) -> String {
+    let rows: Vec<[String; 4]> = images
+        .map(|(image, lazy)| {
             let state = match (image.kept, image.changed) {
                 (true, _) => "kept: pushed by this buildset",
+                (_, true) if lazy => "pointer left",
                 (_, true) => "written",
                 (_, false) => "already there",
             };
@@ -140,7 +148,6 @@ pub fn copies(outcome: &Outcome) -> String {
         })
         .collect();
     let mut text = table(["IMAGE", "TO", "DIGEST", "STATE"], &rows);
-    let totals = &outcome.totals;
     let _ = writeln!(
         text,
         "{} blobs moved ({}), {} mounted, {} already there, {} requests, {:.2} s",

@@ -237,6 +237,14 @@ impl Access {
         found.map_err(|source| purpose.credentials(source))
     }
 
+    /// The login for a whole registry.
+    pub(super) async fn login_of(
+        &self,
+        registry: &Registry,
+    ) -> Result<Option<Credentials>, crate::auth::Error> {
+        self.credentials.lookup_registry(registry).await
+    }
+
     async fn refused(&self, purpose: Purpose<'_>, answer: &crate::http::Error) -> Error {
         match self.login(purpose).await {
             Ok(login) => purpose.refused(login.as_ref(), &answer.to_string()),

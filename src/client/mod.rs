@@ -8,6 +8,7 @@
 mod access;
 mod download;
 mod error;
+mod extension;
 mod known;
 mod manifests;
 mod realm;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub use self::download::{BlobStream, OpenBlob};
 pub use self::error::Error;
+pub use self::extension::Said;
 pub use self::manifests::ManifestHead;
 pub use self::repository::Repository;
 pub use self::tags::Deleted;

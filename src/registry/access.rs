@@ -9,10 +9,10 @@ use super::caller::{Account, Caller, basic, credentials};
 use super::config::PublicUrl;
 use super::logins::{Login, Logins};
 use super::names::Repository;
-use super::signer::Signer;
+use super::signer::{Claims, Signer};
 use crate::auth::{Action, Scope};
 use crate::layers::Reader;
-use crate::oci::RepositoryName;
+use crate::oci::{Digest, RepositoryName};
 
 /// Who may do what.
 #[derive(Clone)]
@@ -116,6 +116,8 @@ impl Access {
         match caller {
             Caller::Anonymous | Caller::Stranger | Caller::Busy => false,
             Caller::User(user) => allowed(user),
+            // A token for one image opens no repository; see `image`.
+            Caller::Token(Claims { image: Some(_), .. }, _) => false,
             Caller::Token(claims, user) => {
                 user.as_deref().is_some_and(allowed)
                     && claims.scopes().any(|scope| covers(&scope, spellings, action))
@@ -133,10 +135,36 @@ impl Access {
         }
     }
 
-    /// Lets in users, with a password or any token.
+    /// Lets in users who may write something.
+    pub(super) fn demand_writer(&self, call: &Call) -> Result<(), Error> {
+        self.demand_user(call)?;
+        match &call.caller {
+            Caller::User(user) | Caller::Token(_, Some(user)) if !user.rights.write_somewhere() => {
+                let what = "leave or list pointers".to_owned();
+                Err(Error::Denied { user: user.name.clone(), what })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the caller may write to a repository, by its canonical name.
+    pub(super) fn may_write(&self, call: &Call, key: &RepositoryName) -> bool {
+        self.may(&call.caller, &[key], Action::Push)
+    }
+
+    /// The one image of a repository that a token is for. Where anybody may pull it confines nobody.
+    pub(super) fn image<'a>(&self, call: &'a Call, repository: &Repository) -> Option<&'a Digest> {
+        let Caller::Token(claims, Some(user)) = &call.caller else { return None };
+        let allowed = user.rights.may(Action::Pull, &repository.key) && !self.anonymous_pull;
+        let spellings = [&repository.key, &repository.asked];
+        let covered = claims.scopes().any(|scope| covers(&scope, &spellings, Action::Pull));
+        claims.image.as_ref().filter(|_| allowed && covered)
+    }
+
+    /// Lets in users, with a password or any token but one for an image.
     pub(super) fn demand_user(&self, call: &Call) -> Result<(), Error> {
         match call.caller {
-            Caller::User(_) | Caller::Token(_, Some(_)) => Ok(()),
+            Caller::User(_) | Caller::Token(Claims { image: None, .. }, Some(_)) => Ok(()),
             _ => Err(self.unauthorized(call, None)),
         }
     }

@@ -20,11 +20,11 @@ impl Registry {
     ) -> Result<Response<Body>, Error> {
         match call.method {
             Method::GET => {
-                self.access.demand(call, &repository, Action::Pull)?;
+                self.demand_pull(call, &repository, &digest.clone().into()).await?;
                 self.blob_get(call, &repository, &digest).await
             }
             Method::HEAD => {
-                self.access.demand(call, &repository, Action::Pull)?;
+                self.demand_pull(call, &repository, &digest.clone().into()).await?;
                 self.blob_head(call, &repository, &digest).await
             }
             Method::DELETE => {

@@ -71,6 +71,11 @@ impl Rights {
         Self { level, writes }
     }
 
+    /// Whether there may be a repository to write to.
+    pub(super) fn write_somewhere(&self) -> bool {
+        self.level == Level::Write
+    }
+
     /// Whether this is allowed in a repository, by its canonical name.
     pub(super) fn may(&self, action: Action, key: &RepositoryName) -> bool {
         match (action, self.level, &self.writes) {

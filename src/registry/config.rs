@@ -153,11 +153,9 @@ impl Config {
         let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let namespaces = config.namespaces.iter_mut().flat_map(NamespaceConfig::files);
         let htpasswd = config.htpasswd.iter_mut().map(|htpasswd| &mut htpasswd.file);
-        for path in tls
-            .chain(htpasswd)
-            .chain(namespaces)
-            .chain([&mut config.storage.folder, &mut config.token_key])
-        {
+        let pointers = &mut config.speculative.pointers;
+        let own = [&mut config.storage.folder, &mut config.token_key, pointers];
+        for path in tls.chain(htpasswd).chain(namespaces).chain(own) {
             *path = folder.join(&path);
         }
         folder.clone_into(&mut config.home);

@@ -1,6 +1,7 @@
 use std::io;
 
-use crate::{layers, oci, proxy, storage, zuul};
+use crate::oci::Digest;
+use crate::{layers, oci, pointers, proxy, storage, zuul};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,28 @@ pub enum Error {
     /// The image belongs to a tenant, and this server gives it to nobody who names none.
     #[error("the image belongs to a tenant, and this pull names none (header Zuul-Origin)")]
     NoTenant,
+    /// A token for one image was shown for something else.
+    #[error("the token is for the image {image}, and {wanted} is no part of it")]
+    OutsideImage {
+        /// What it is for.
+        image: Digest,
+        /// What was asked for.
+        wanted: Digest,
+    },
+    /// Pointers are not kept.
+    #[error(transparent)]
+    Pointers(#[from] pointers::Error),
+    /// A document of ours cannot be read.
+    #[error("the body is not the document expected here: {0}")]
+    Document(String),
+    /// There are more of something than are taken.
+    #[error("no more than {limit} {what} are taken")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many may be.
+        limit: usize,
+    },
     /// An upload cannot end without a digest.
     #[error("the parameter `digest` is missing")]
     DigestMissing,
@@ -124,6 +147,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// A document that cannot be read. Its text is not shown: it may hold a token.
+    pub(super) fn document(error: serde_json::Error) -> Self {
+        let place = format!("line {} column {}", error.line(), error.column());
+        let category = match error.classify() {
+            serde_json::error::Category::Data => "a field is missing, unknown or not allowed",
+            _ => "that is not JSON",
+        };
+        Self::Document(format!("{category} ({place})"))
+    }
+
     /// What the store said, if it was the store.
     pub(super) fn stored(&self) -> Option<&storage::Error> {
         match self {

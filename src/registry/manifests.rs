@@ -30,7 +30,7 @@ impl Registry {
     ) -> Result<Response<Body>, Error> {
         match call.method {
             Method::GET | Method::HEAD => {
-                self.access.demand(call, &repository, Action::Pull)?;
+                self.demand_pull(call, &repository, &reference).await?;
                 self.manifest_get(call, &repository, reference).await
             }
             Method::PUT => {

@@ -56,8 +56,10 @@ use self::metrics::Metrics;
 use self::names::Repository;
 use self::record::Record;
 use self::route::{Resource, Route};
+use self::speculative::Reach;
 use self::status::Listing;
 use crate::layers::{self, Layers, Reader};
+use crate::pointers::Pointers;
 use crate::proxy::Proxy;
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Storage};
@@ -82,12 +84,21 @@ pub struct Registry {
     listing: Arc<Listing>,
     sparse_images: bool,
     speculative: Speculative,
+    /// Images to be fetched on their first use, where such are accepted.
+    pointers: Option<Arc<Pointers>>,
+    reach: Reach,
     body_idle: Duration,
     forward: Option<Forward>,
 }
 
 impl Registry {
-    fn new(storage: Arc<dyn Storage>, layers: Layers, access: Access, config: &Config) -> Self {
+    fn new(
+        storage: Arc<dyn Storage>,
+        layers: Layers,
+        pointers: Option<Arc<Pointers>>,
+        access: Access,
+        config: &Config,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new(layers.watched()));
         Self {
             storage,
@@ -98,6 +109,8 @@ impl Registry {
             listing: Arc::new(Listing::new()),
             sparse_images: config.sparse_images,
             speculative: config.speculative.clone(),
+            pointers,
+            reach: Reach::default(),
             body_idle: config.body_idle.0,
             forward: None,
         }
@@ -146,6 +159,8 @@ impl Registry {
             Route::Token => self.token(call).await,
             Route::Base => self.base(call),
             Route::Catalog => self.catalog(call).await,
+            Route::PullTokens => self.pull_tokens(call).await,
+            Route::Pointers => self.pointers(call).await,
             Route::Repository(name, resource) => {
                 let repository = call.repository(name)?;
                 match resource {

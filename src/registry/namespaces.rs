@@ -11,10 +11,12 @@ use serde::Deserialize;
 
 use super::config::{Config, Period, Store};
 use super::service::StartError;
+use super::speculative::Leads;
 use crate::auth::{CredentialStore, Credentials};
 use crate::http::{AddressPolicy, Network};
 use crate::layers::{Layers, Limits, Namespace};
 use crate::oci::Registry;
+use crate::pointers::Pointers;
 use crate::storage::{Filesystem, Storage};
 
 /// A registry that is asked for what is not here.
@@ -100,8 +102,13 @@ impl CacheConfig {
 pub(super) async fn layers(
     config: &Config,
     local: &Arc<dyn Storage>,
+    pointers: Option<&Arc<Pointers>>,
 ) -> Result<Layers, StartError> {
-    let layers = Layers::only(Arc::clone(local), config.cache.limits());
+    let mut layers = Layers::only(Arc::clone(local), config.cache.limits());
+    if let Some(pointers) = pointers {
+        let store = shelf(&config.storage, "speculative").await?;
+        layers = layers.with_pointers(Arc::new(Leads(Arc::clone(pointers))), store);
+    }
     if config.namespaces.is_empty() {
         return Ok(layers);
     }

@@ -17,7 +17,7 @@ use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
 use crate::proxy;
 use crate::serve::Body;
 use crate::zuul::Origin;
-use crate::{layers, storage};
+use crate::{layers, pointers, storage};
 
 /// `Docker-Content-Digest`
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -147,6 +147,11 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::Tenant { .. } | Error::NoTenant => {
             (Status::FORBIDDEN, Code::Other(Origin::DENIED.to_owned()))
         }
+        Error::OutsideImage { .. } => (Status::FORBIDDEN, Code::Denied),
+        Error::Pointers(pointers::Error::TooMany) => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
+        Error::Pointers(_) => (Status::INTERNAL_SERVER_ERROR, Code::Other("UNKNOWN".to_owned())),
+        Error::Document(_) => (Status::BAD_REQUEST, Code::Unsupported),
+        Error::TooMany { .. } => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
         Error::DigestMissing => (Status::BAD_REQUEST, Code::DigestInvalid),
         Error::Parameter { .. } => (Status::BAD_REQUEST, Code::Unsupported),
         Error::ContentRange(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),

@@ -176,6 +176,11 @@ users:
 #cache:
 #  limit: 50GiB
 
+# Images that have not merged: whether `pull --lazy` may leave pointers here, to images that are fetched
+# from the intermediate registry when somebody reads them for the first time.
+speculative:
+  accept_pointers: {pointers}
+
 # How long a push may bring no bytes.
 #body_idle: 60s
 
@@ -183,6 +188,7 @@ users:
 {comment}max_lifetime: 24h
 ",
         durability = if site { "commit" } else { "process" },
+        pointers = !site,
         comment = if site { "#" } else { "" },
         user = quoted(user),
         password = quoted(password),

@@ -17,6 +17,10 @@ pub(super) enum Route {
     Base,
     /// `/v2/_catalog`
     Catalog,
+    /// `/zuul/v1/pointers`, our own
+    Pointers,
+    /// `/zuul/v1/pull-tokens`, our own
+    PullTokens,
     /// `/v2/<name>/…`
     Repository(RepositoryName, Resource),
 }
@@ -50,6 +54,8 @@ impl Route {
             "/auth/token" => return Ok(Self::Token),
             "/v2" | "/v2/" => return Ok(Self::Base),
             "/v2/_catalog" => return Ok(Self::Catalog),
+            "/zuul/v1/pointers" => return Ok(Self::Pointers),
+            "/zuul/v1/pull-tokens" => return Ok(Self::PullTokens),
             path => path.strip_prefix("/v2/").ok_or(Error::NoSuchPath)?,
         };
         let (name, resource) = Resource::split(rest).ok_or(Error::NoSuchPath)?;
@@ -66,6 +72,8 @@ impl Route {
             Self::Token => "token",
             Self::Base => "base",
             Self::Catalog => "catalog",
+            Self::Pointers => "pointers",
+            Self::PullTokens => "pull-tokens",
             Self::Repository(_, Resource::Manifest(_)) => "manifest",
             Self::Repository(_, Resource::Blob(_)) => "blob",
             Self::Repository(_, Resource::Uploads) => "uploads",

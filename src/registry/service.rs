@@ -13,7 +13,8 @@ use super::access::Access;
 use super::init::authority;
 use super::logins::Logins;
 use super::signer::Signer;
-use super::{Config, Registry, files, namespaces};
+use super::{Config, Registry, Speculative, files, namespaces};
+use crate::pointers::{self, Pointers};
 use crate::proxy::Proxy;
 use crate::serve::{self, Drained, Limits, Server};
 use crate::storage::{self, Filesystem, Storage};
@@ -64,6 +65,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("{0}")]
     Listen(#[source] io::Error),
+    /// The pointers cannot be read.
+    #[error(transparent)]
+    Pointers(#[from] pointers::Error),
     /// A file or a folder.
     #[error("cannot {doing}: {source}")]
     Io {
@@ -134,7 +138,9 @@ impl Service {
             false => Some(patiently(until, || bind(config, listen)).await?),
         };
         let storage: Arc<dyn Storage> = Arc::new(patiently(until, || open_store(config)).await?);
-        let layers = patiently(until, async || namespaces::layers(config, &storage).await).await?;
+        let pointers = open_pointers(config).await?;
+        let layers = async || namespaces::layers(config, &storage, pointers.as_ref()).await;
+        let layers = patiently(until, layers).await?;
         let key = match token_key(config)? {
             Some(key) => key,
             None => files::new_token_key(&config.token_key)
@@ -154,9 +160,10 @@ impl Service {
             public_url: config.public_url.clone(),
         };
         let upper = layers.upper();
-        let mut registry = Registry::new(Arc::clone(&storage), layers, access.clone(), config);
+        let mut registry =
+            Registry::new(Arc::clone(&storage), layers, pointers, access.clone(), config);
         if let Some(proxy) = proxy(config)? {
-            let upper = Registry::new(Arc::clone(&storage), upper, access, config);
+            let upper = Registry::new(Arc::clone(&storage), upper, None, access, config);
             registry.forward_through(proxy, upper);
         }
         Ok(Self {
@@ -286,6 +293,20 @@ fn token_key(config: &Config) -> Result<Option<[u8; 32]>, StartError> {
     let file = &config.token_key;
     files::warn_if_open(file, "the key that tokens are signed with");
     files::token_key(file).map_err(|error| unusable(file.display().to_string(), &error.to_string()))
+}
+
+/// Pointers, where they are accepted.
+async fn open_pointers(config: &Config) -> Result<Option<Arc<Pointers>>, StartError> {
+    let Speculative { accept_pointers, pointers, allow, .. } = config.speculative.clone();
+    if !accept_pointers {
+        return Ok(None);
+    }
+    let opening = tokio::task::spawn_blocking(move || Pointers::open(&pointers, allow)).await;
+    let opened = opening.map_err(|error| StartError::Io {
+        doing: "read the pointers".to_owned(),
+        source: error.into(),
+    })?;
+    Ok(Some(Arc::new(opened?)))
 }
 
 fn unusable(file: String, reason: &str) -> StartError {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::caller::Account;
-use crate::auth::Scope;
+use crate::auth::{Action, Scope};
+use crate::oci::{Digest, RepositoryName};
 
 /// How long a token is good for.
 pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -38,6 +39,9 @@ pub(super) struct Claims {
     #[serde(rename = "exp")]
     expires: u64,
     pub(super) scopes: Vec<String>,
+    /// The one image it is for: it reads this digest and what is below it, by digest, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) image: Option<Digest>,
 }
 
 impl Signer {
@@ -63,15 +67,41 @@ impl Signer {
             issued,
             expires: issued.saturating_add(LIFETIME.as_secs()),
             scopes: scopes.iter().map(ToString::to_string).collect(),
+            image: None,
         };
-        let body = serde_json::to_vec(&claims).unwrap_or_default();
+        (self.encode(&claims), claims)
+    }
+
+    /// A token that pulls one image, and when it expires in seconds since 1970.
+    pub(super) fn sign_image(
+        &self,
+        user: &Account,
+        repository: &RepositoryName,
+        image: &Digest,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> (String, u64) {
+        let issued = seconds(now);
+        let claims = Claims {
+            user: user.name.clone(),
+            mark: user.mark.clone(),
+            issued,
+            expires: issued.saturating_add(lifetime.as_secs()),
+            scopes: vec![Scope::repository(repository.clone(), [Action::Pull]).to_string()],
+            image: Some(image.clone()),
+        };
+        (self.encode(&claims), claims.expires)
+    }
+
+    fn encode(&self, claims: &Claims) -> String {
+        let body = serde_json::to_vec(claims).unwrap_or_default();
         let text = format!(
             "{}.{}",
             BASE64_URL_SAFE_NO_PAD.encode(HEAD),
             BASE64_URL_SAFE_NO_PAD.encode(body)
         );
         let seal = self.mac(&text).finalize().into_bytes();
-        (format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal)), claims)
+        format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
     }
 
     /// What stands for a user's password in tokens.

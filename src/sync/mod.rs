@@ -3,13 +3,14 @@
 //! Which images go where under which names, and which artifacts tell Zuul; the moving itself is
 //! `copy`'s. Names and artifacts are those of the `zuul-jobs` intermediate registry roles.
 
+mod lazy;
 mod pull;
 mod push;
 mod references;
 
 use serde::Serialize;
 
-pub use self::pull::{Pull, pull};
+pub use self::pull::{Pull, Pulled, PulledImage, pull};
 pub use self::push::{Build, BuildId, push};
 pub use self::references::copy;
 use crate::copy::Outcome;

@@ -1,6 +1,11 @@
-use super::{BuildId, Error, Moved};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::lazy::{Lazy, Left};
+use super::{BuildId, Error};
 use crate::client::Client;
-use crate::copy::{self, Builds, Item, Options, Progress};
+use crate::copy::{self, Builds, ImageOutcome, Item, Options, Progress, Totals};
 use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag};
 use crate::zuul::{ImageArtifact, Label, Origin, Returned, path_below_registry};
 
@@ -15,9 +20,38 @@ pub struct Pull<'a> {
     pub to: &'a Registry,
     /// Whom it is for: our intermediate registry refuses the images of another tenant.
     pub tenant: Option<Label>,
+    /// Whether to leave pointers instead of copying, where that can be done.
+    pub lazy: bool,
+    /// PEM of the intermediate registry's authority, for those who follow a pointer.
+    pub cert: Option<&'a str>,
 }
 
-/// Copies images from the intermediate to the buildset registry, under their final names. Zuul lists the
+/// What was pulled.
+#[derive(Debug, Serialize)]
+pub struct Pulled {
+    /// Every image, in the order of the artifacts.
+    pub images: Vec<PulledImage>,
+    /// Sums over all.
+    pub totals: Totals,
+    /// What `zuul_return` takes: nothing.
+    pub zuul: Returned<ImageArtifact>,
+}
+
+/// What became of one image.
+#[derive(Debug, Serialize)]
+pub struct PulledImage {
+    /// The image.
+    #[serde(flatten)]
+    pub image: ImageOutcome,
+    /// Whether a pointer was left, so that it is fetched when it is read for the first time.
+    pub lazy: bool,
+    /// Why it was copied at once although a pointer was wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eager_because: Option<String>,
+}
+
+/// Copies images from the intermediate to the buildset registry, under their final names, or leaves
+/// pointers to them. Zuul lists the
 /// farthest change first, so of two artifacts for one image and tag the later one, of the nearer change,
 /// is taken. What this buildset has pushed itself is left as it is.
 ///
@@ -29,15 +63,66 @@ pub async fn pull(
     pull: &Pull<'_>,
     options: &Options,
     progress: &dyn Progress,
-) -> Result<Moved, Error> {
+) -> Result<Pulled, Error> {
+    let started = Instant::now();
+    let before = client.statistics();
     let mut items: Vec<Item> = Vec::new();
     for artifact in pull.artifacts {
         let item = pull.checked(artifact)?;
         items.retain(|earlier| earlier.to != item.to);
         items.push(item);
     }
-    let outcome = copy::run(client, items, options, progress).await.map_err(refused)?;
-    Ok(Moved { outcome, zuul: Returned::default() })
+    let left = match pull.lazy {
+        true => {
+            let Pull { from, to, cert, .. } = *pull;
+            Some(Lazy { client, from, to, cert, options }.leave(&items).await?)
+        }
+        false => None,
+    };
+    // `None` for an item whose pointer stands.
+    let mut images: Vec<Option<PulledImage>> = Vec::new();
+    let mut reasons = Vec::new();
+    let mut copied = Vec::new();
+    for (item, left) in items.into_iter().zip(spread(left)) {
+        match left {
+            Some(Left::Pointer(image)) => {
+                images.push(Some(PulledImage { image: *image, lazy: true, eager_because: None }));
+            }
+            left => {
+                let reason = left.and_then(Left::reason);
+                if let Some(reason) = &reason {
+                    tracing::warn!(image = item.name, reason, "copied at once");
+                }
+                images.push(None);
+                reasons.push(reason);
+                copied.push(item);
+            }
+        }
+    }
+    let mut totals = Totals::default();
+    let mut outcomes = Vec::new();
+    if !copied.is_empty() {
+        let outcome = copy::run(client, copied, options, progress).await.map_err(refused)?;
+        totals = outcome.totals;
+        outcomes = outcome.images;
+    }
+    let mut outcomes = outcomes.into_iter().zip(reasons);
+    let images = images.into_iter().filter_map(|image| {
+        let copied = |(image, eager_because)| PulledImage { image, lazy: false, eager_because };
+        image.or_else(|| outcomes.next().map(copied))
+    });
+    let images = images.collect();
+    let after = client.statistics();
+    totals.requests = after.requests - before.requests;
+    totals.retries = after.retries - before.retries;
+    totals.seconds = started.elapsed().as_secs_f64();
+    Ok(Pulled { images, totals, zuul: Returned::default() })
+}
+
+/// One for each item; nothing for each of an eager pull.
+fn spread(left: Option<Vec<Left>>) -> impl Iterator<Item = Option<Left>> {
+    let left = left.into_iter().flatten().map(Some);
+    left.chain(std::iter::repeat_with(|| None))
 }
 
 /// An image of another tenant is refused, not failed.
@@ -129,7 +214,8 @@ mod tests {
         );
         let from: Registry = "inter.example:5000".parse().unwrap();
         let to = "127.0.0.1:1".parse().unwrap();
-        Pull { artifacts: &[], from: &from, to: &to, tenant: None }.checked(&artifact)
+        Pull { artifacts: &[], from: &from, to: &to, tenant: None, lazy: false, cert: None }
+            .checked(&artifact)
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod change;
 mod connection;
 mod credentials;
 mod document;
+mod exchange;
 mod images;
 mod origin;
 mod pointer;
@@ -21,6 +22,9 @@ pub use self::change::{TemporaryPrefix, Word};
 pub use self::connection::Connection;
 pub use self::credentials::{RegistryCredentials, RegistryLogin};
 pub use self::document::{Document, Secrecy};
+pub use self::exchange::{
+    ImageWanted, Issued, Pointers, PointersTaken, Refusal, Taken, TokensIssued, TokensWanted,
+};
 pub use self::images::{ImageList, ZuulImage, path_below_registry};
 pub use self::origin::{Label, Origin};
 pub use self::pointer::{Pointer, PointerUrl, PullToken};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room may use.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
@@ -21,8 +21,12 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("storage", &["oci", "zuul"]),
     ("serve", &["tls"]),
     ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),
+    ("pointers", &["auth", "client", "http", "oci", "tls", "zuul"]),
     ("proxy", &["http", "oci", "serve", "tls"]),
-    ("registry", &["auth", "http", "layers", "oci", "proxy", "serve", "storage", "tls", "zuul"]),
+    (
+        "registry",
+        &["auth", "http", "layers", "oci", "pointers", "proxy", "serve", "storage", "tls", "zuul"],
+    ),
     (
         "cli",
         &[

@@ -68,6 +68,21 @@ pub async fn push_image(
     image
 }
 
+/// Pushes an image that a container engine can unpack, of one empty layer; returns its digest.
+pub async fn push_runnable(to: &Repository, tag: &str) -> Digest {
+    let layer = vec![0; 1024];
+    let config = json!({"os": "linux", "architecture": "amd64", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [Digest::sha256(&layer)]}});
+    let config =
+        push_blob(to, "application/vnd.oci.image.config.v1+json", config.to_string().into_bytes())
+            .await;
+    let layer = push_blob(to, "application/vnd.oci.image.layer.v1.tar", layer).await;
+    let image = manifest(&json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+        "config": config, "layers": [layer]}));
+    to.put_manifest(&Reference::Tag(tag.parse().unwrap()), &image).await.unwrap();
+    image.digest().clone()
+}
+
 /// The digest a tag holds.
 pub async fn digest_of(repository: &Repository, tag: &str) -> Option<Digest> {
     let held = repository.head(&Reference::Tag(tag.parse().unwrap())).await.unwrap();

@@ -59,6 +59,11 @@ impl Served {
         self.process.wait().unwrap();
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) {
+        self.process.wait().unwrap();
+    }
+
     /// SIGTERM; returns the exit code and what else it printed.
     pub fn terminate(mut self) -> (Option<i32>, String) {
         terminate(self.process.id());

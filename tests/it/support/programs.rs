@@ -10,7 +10,7 @@ use super::process::{Served, init};
 
 /// A registry with a login and a certificate, and the files that clients of it need.
 pub struct RegistryProcess {
-    _process: Served,
+    process: Served,
     folder: TempDir,
     /// `127.0.0.1:PORT`.
     pub address: String,
@@ -19,19 +19,63 @@ pub struct RegistryProcess {
 impl RegistryProcess {
     /// `init`, then `serve`; returns when it answers.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With these lines at the end of its configuration.
+    pub fn start_with(more: &str) -> Self {
+        Self::start_as(&[], more)
+    }
+
+    /// As a site's registry.
+    pub fn start_for_site(more: &str) -> Self {
+        Self::start_as(&["--site"], more)
+    }
+
+    fn start_as(options: &[&str], more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
-        let mut connection = init(&root, &["--host", "127.0.0.1"])["connection"].take();
+        let connection = init(&root, &[&["--host", "127.0.0.1"], options].concat());
+        let connection = &connection["connection"];
+        let config = root.join("config.yaml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text + more).unwrap();
         let process = Served::start(&["--root", root.to_str().unwrap()]);
         let address = process.address.to_string();
-        connection["port"] = process.address.port().into();
-        let registry = Self { _process: process, folder, address };
-        registry.write("connection.json", &connection.to_string());
+        let registry = Self { process, folder, address };
         registry.write("ca.pem", connection["cert"].as_str().unwrap());
-        let login = serde_json::json!({ &registry.address: {
-            "username": connection["username"], "password": connection["password"]}});
-        registry.write("credentials.json", &login.to_string());
+        registry.tell(connection);
         registry
+    }
+
+    /// Ends it and starts it again, on another port.
+    pub fn restart(&mut self) {
+        super::process::terminate(self.process.id());
+        self.process.wait();
+        let connection = std::fs::read(self.root().join("connection.json")).unwrap();
+        self.process = Served::start(&["--root", self.root().to_str().unwrap()]);
+        self.address = self.process.address.to_string();
+        self.tell(&serde_json::from_slice(&connection).unwrap());
+    }
+
+    /// Writes the files that clients need.
+    fn tell(&self, connection: &Value) {
+        let mut connection = connection.clone();
+        connection["port"] = self.process.address.port().into();
+        self.write("connection.json", &connection.to_string());
+        let login = serde_json::json!({ &self.address: {
+            "username": connection["username"], "password": connection["password"]}});
+        self.write("credentials.json", &login.to_string());
+    }
+
+    /// Its authority.
+    pub fn ca_pem(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// The folder it runs from.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
     }
 
     /// The CONNECTION file.
@@ -46,7 +90,7 @@ impl RegistryProcess {
 
     /// The value of `--ca-file`.
     pub fn ca_file(&self) -> String {
-        format!("{}={}", self.address, self.folder.path().join("ca.pem").display())
+        format!("{}={}", self.address, self.ca_pem().display())
     }
 
     /// What the CONNECTION file holds.

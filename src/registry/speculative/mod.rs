@@ -1,10 +1,21 @@
+//! Images that have not merged: whose they are, tokens for one image, pointers to them.
+
+mod issue;
+mod leads;
+mod pointers;
+mod reach;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+pub(super) use self::leads::Leads;
+pub(super) use self::reach::Reach;
 use super::Error;
 use super::call::Call;
 use super::config::Period;
+use crate::http::Network;
 use crate::zuul::Origin;
 
 /// How images that have not merged are shared.
@@ -13,6 +24,10 @@ use crate::zuul::Origin;
 pub struct Speculative {
     /// Whether `pull --lazy` may leave pointers here: the buildset's use, not a site's.
     pub accept_pointers: bool,
+    /// Where pointers are kept.
+    pub pointers: PathBuf,
+    /// Addresses that the registries pointers lead to may redirect to, beside those of the public Internet.
+    pub allow: Vec<Network>,
     /// How long a token for one image is good, at most a day.
     pub token_lifetime: Period,
     /// Whether a pull of an image that a build pushed has to name the build's tenant. One that names
@@ -22,13 +37,24 @@ pub struct Speculative {
 
 impl Default for Speculative {
     fn default() -> Self {
-        Self { accept_pointers: false, token_lifetime: Period(DAY), demand_tenant: false }
+        Self {
+            accept_pointers: false,
+            pointers: "pointers.json".into(),
+            allow: Vec::new(),
+            token_lifetime: Period(DAY),
+            demand_tenant: false,
+        }
     }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Speculative {
+    /// How long a token for one image is good.
+    fn lifetime(&self) -> Duration {
+        self.token_lifetime.0.min(DAY)
+    }
+
     /// Refuses a pull for one tenant of what a build of another has pushed.
     pub(super) fn demand_tenant(&self, call: &Call, of: Option<&Origin>) -> Result<(), Error> {
         let asking = call.origin()?.and_then(|origin| origin.tenant);

@@ -1,0 +1,104 @@
+use std::time::SystemTime;
+
+use http::{Method, Response};
+
+use crate::auth::Action;
+use crate::oci::Reference;
+use crate::registry::call::Call;
+use crate::registry::caller::{Account, Caller};
+use crate::registry::names::Repository;
+use crate::registry::{Error, Registry, body, respond};
+use crate::serve::Body;
+use crate::storage;
+use crate::zuul::{ImageWanted, Issued, Refusal, TokensIssued, TokensWanted};
+
+/// The largest list of images, and how many may be in it.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+const MAX_IMAGES: usize = 2_000;
+
+impl Registry {
+    /// `POST /zuul/v1/pull-tokens`: for every image of a list a token that pulls it and nothing else. An
+    /// extension of our own, outside the specification's paths; for users who may read the images.
+    pub(in crate::registry) async fn pull_tokens(
+        &self,
+        call: &mut Call,
+    ) -> Result<Response<Body>, Error> {
+        if call.method != Method::POST {
+            return Err(Error::Method { allowed: "POST" });
+        }
+        self.access.demand_user(call)?;
+        let bytes = body::read(call, MAX_BODY_BYTES, self.body_idle).await?;
+        let wanted: TokensWanted = serde_json::from_slice(&bytes).map_err(Error::document)?;
+        if wanted.images.len() > MAX_IMAGES {
+            return Err(Error::TooMany { what: "images in one request", limit: MAX_IMAGES });
+        }
+        let mut images = Vec::new();
+        for image in wanted.images {
+            images.push(match self.pull_token(call, image).await {
+                Ok(issued) => issued,
+                Err(error) => refused(&error),
+            });
+        }
+        Ok(respond::json(&TokensIssued { images }))
+    }
+
+    async fn pull_token(&self, call: &Call, wanted: ImageWanted) -> Result<Issued, Error> {
+        let repository = Repository::new(wanted.repository, None)?;
+        self.access.demand(call, &repository, Action::Pull)?;
+        let user = user(call).ok_or(Error::NoSuchPath)?;
+        // Only what was pushed here: what is fetched from elsewhere has no build.
+        let state = self.storage.tag_get(&repository.key, &wanted.tag).await?;
+        self.speculative.demand_tenant(call, state.origin.as_ref())?;
+        let stored = self.storage.manifest_get(&repository.key, &state.digest).await?;
+        let lifetime = self.speculative.lifetime();
+        let (name, digest) = (&repository.key, &state.digest);
+        let signer = &self.access.signer;
+        let (token, expires) = signer.sign_image(user, name, digest, lifetime, SystemTime::now());
+        Ok(Issued::Token {
+            digest: state.digest.clone(),
+            size: stored.bytes.len() as u64,
+            token: token.try_into().map_err(|_| Error::NoSuchPath)?,
+            expires,
+            origin: state.origin,
+        })
+    }
+
+    /// Lets in who may pull from a repository, and a token for one image to what it is made of.
+    pub(in crate::registry) async fn demand_pull(
+        &self,
+        call: &Call,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<(), Error> {
+        match (self.access.image(call, repository), reference) {
+            (Some(image), Reference::Digest(wanted)) => {
+                self.reach.demand(&*self.storage, &repository.key, image, wanted).await
+            }
+            _ => self.access.demand(call, repository, Action::Pull),
+        }
+    }
+}
+
+fn user(call: &Call) -> Option<&Account> {
+    match &call.caller {
+        Caller::User(user) | Caller::Token(_, Some(user)) => Some(user),
+        _ => None,
+    }
+}
+
+fn refused(error: &Error) -> Issued {
+    let refused = match error {
+        Error::Tenant { .. } | Error::NoTenant => Refusal::Tenant,
+        Error::Denied { .. } | Error::Unauthorized { .. } => Refusal::Denied,
+        Error::Invalid(_)
+        | Error::Storage(
+            storage::Error::ManifestUnknown { .. } | storage::Error::RepositoryUnknown(_),
+        ) => Refusal::Absent,
+        _ => Refusal::Failed,
+    };
+    let message = match refused {
+        Refusal::Failed => "the store failed".to_owned(),
+        _ => error.to_string(),
+    };
+    Issued::Refused { refused, message }
+}

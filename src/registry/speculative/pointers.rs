@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt};
+use http::{Method, Response};
+
+use crate::auth::Action;
+use crate::pointers;
+use crate::registry::call::Call;
+use crate::registry::names::Repository;
+use crate::registry::{Error, Registry, body, respond};
+use crate::serve::Body;
+use crate::storage;
+use crate::zuul::{Pointer, Pointers, PointersTaken, Taken};
+
+/// The largest list of pointers; each may carry a token and a certificate.
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many images are looked at at once.
+const PARALLEL: usize = 16;
+
+impl Registry {
+    /// `/zuul/v1/pointers`, an extension of our own, outside the specification's paths, and not there in
+    /// site use: PUT or POST leaves pointers, GET lists them without their tokens. For users who may write
+    /// the repositories meant.
+    pub(in crate::registry) async fn pointers(
+        &self,
+        call: &mut Call,
+    ) -> Result<Response<Body>, Error> {
+        let pointers = self.pointers.clone().ok_or(Error::NoSuchPath)?;
+        self.access.demand_writer(call)?;
+        match call.method {
+            Method::GET | Method::HEAD => {
+                let mut all = pointers.all();
+                all.retain(|pointer| self.access.may_write(call, &pointer.name));
+                let pointers = all.into_iter().map(Pointer::without_token).collect();
+                Ok(respond::json(&Pointers { pointers }))
+            }
+            Method::PUT | Method::POST => {
+                let bytes = body::read(call, MAX_BODY_BYTES, self.body_idle).await?;
+                let given: Pointers = serde_json::from_slice(&bytes).map_err(Error::document)?;
+                for pointer in &given.pointers {
+                    let repository = Repository::new(pointer.name.clone(), None)?;
+                    self.access.demand(call, &repository, Action::Push)?;
+                }
+                let taken = self.take(&pointers, given.pointers).await?;
+                Ok(respond::json(&PointersTaken { pointers: taken }))
+            }
+            _ => Err(Error::Method { allowed: "GET, HEAD, PUT, POST" }),
+        }
+    }
+
+    /// Keeps those whose images can be had from here: whoever leaves a pointer is told now, not who
+    /// pulls later.
+    async fn take(
+        &self,
+        pointers: &Arc<pointers::Pointers>,
+        given: Vec<Pointer>,
+    ) -> Result<Vec<Taken>, Error> {
+        if given.len() > pointers::MAX_POINTERS {
+            return Err(pointers::Error::TooMany.into());
+        }
+        let look = |pointer: Pointer| {
+            let pointers = Arc::clone(pointers);
+            async move { pointers.check(&pointer).await }
+        };
+        let looked = stream::iter(given.clone()).map(look).buffered(PARALLEL);
+        let looked: Vec<Result<(), String>> = looked.collect().await;
+        let mut taken = Vec::new();
+        let mut good = Vec::new();
+        for (pointer, looked) in given.into_iter().zip(looked) {
+            let pushed = self.pushed(&pointer).await?;
+            taken.push(Taken { changed: false, refused: looked.err(), pushed });
+            good.extend(taken.last().is_some_and(|it| it.refused.is_none()).then_some(pointer));
+        }
+        let mut changed = pointers.keep(good).await?.into_iter();
+        for taken in taken.iter_mut().filter(|taken| taken.refused.is_none()) {
+            taken.changed = changed.next().unwrap_or_default();
+        }
+        Ok(taken)
+    }
+
+    /// What this buildset pushed itself under a pointer's name and tag.
+    async fn pushed(&self, pointer: &Pointer) -> Result<Option<crate::oci::Digest>, Error> {
+        match self.storage.tag_get(&pointer.name, &pointer.tag).await {
+            Ok(state) => Ok(state.origin.is_none().then_some(state.digest)),
+            Err(storage::Error::ManifestUnknown { .. } | storage::Error::RepositoryUnknown(_)) => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
