@@ -122,7 +122,7 @@ fn requested_part(call: &Call, digest: &Digest) -> Part {
     call.header(header::RANGE).filter(|_| of_this).and_then(parse_range).unwrap_or(Part::Whole)
 }
 
-fn parse_range(range: &str) -> Option<Part> {
+pub(super) fn parse_range(range: &str) -> Option<Part> {
     let (unit, range) = range.split_once('=')?;
     let (first, last) = range.trim().split_once('-')?;
     let number = |text: &str| match text {

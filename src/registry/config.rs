@@ -15,6 +15,7 @@ use url::Url;
 use super::caller::{Level, User};
 use super::files::{private_folder, warn_if_open};
 use super::htpasswd::Htpasswd;
+use super::limits::Limits;
 use super::namespaces::{CacheConfig, NamespaceConfig};
 use super::service::StartError;
 use super::speculative::Speculative;
@@ -70,6 +71,9 @@ pub struct Config {
     pub body_idle: Period,
     /// After which time it ends by itself; left out: never.
     pub max_lifetime: Option<Period>,
+    /// What one client may use up.
+    #[serde(default)]
+    pub limits: Limits,
     /// Where clients find this server, if it is not where their requests say: behind a proxy that
     /// changes `Host` or speaks TLS in its place.
     pub public_url: Option<PublicUrl>,

@@ -129,6 +129,12 @@ pub enum Error {
         /// How large it may be.
         limit: usize,
     },
+    /// The blob is larger than a blob may be.
+    #[error("the blob is larger than the {limit} bytes that are allowed")]
+    BlobTooLarge {
+        /// How large it may be.
+        limit: u64,
+    },
     /// The body stopped coming.
     #[error("the request broke off: {0}")]
     Body(#[source] io::Error),
@@ -183,7 +189,7 @@ impl Error {
     pub(super) fn is_broken_off(&self) -> bool {
         match self {
             Self::Body(error) | Self::Storage(storage::Error::BrokenOff(error)) => {
-                error.kind() != io::ErrorKind::TimedOut
+                !matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::FileTooLarge)
             }
             _ => false,
         }

@@ -95,6 +95,12 @@ impl Stamp {
     }
 }
 
+/// For the fuzz targets: whether it is a file of users.
+#[cfg(feature = "fuzzing")]
+pub(super) fn is_read(bytes: &[u8]) -> bool {
+    parse(bytes).is_ok()
+}
+
 /// Errors name the line and the format, never a hash.
 fn parse(bytes: &[u8]) -> Result<Table, String> {
     let mut table = Table::default();

@@ -17,9 +17,12 @@ pub mod config;
 mod error;
 mod files;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod htpasswd;
 pub mod init;
+pub mod limits;
 mod logins;
 mod manifests;
 mod metrics;
@@ -52,6 +55,7 @@ use self::access::Access;
 use self::call::Call;
 use self::forward::Forward;
 use self::health::Health;
+use self::limits::Limits;
 use self::metrics::Metrics;
 use self::names::Repository;
 use self::record::Record;
@@ -89,6 +93,7 @@ pub struct Registry {
     reach: Reach,
     body_idle: Duration,
     forward: Option<Forward>,
+    limits: Limits,
 }
 
 impl Registry {
@@ -113,6 +118,7 @@ impl Registry {
             reach: Reach::default(),
             body_idle: config.body_idle.0,
             forward: None,
+            limits: config.limits.clone(),
         }
     }
 

@@ -156,7 +156,9 @@ fn meaning(error: &Error, method: &Method) -> (StatusCode, OciErrorCode) {
         Error::Parameter { .. } => (Status::BAD_REQUEST, Code::Unsupported),
         Error::ContentRange(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
         Error::WrongOffset { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
-        Error::TooLarge { .. } => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
+        Error::TooLarge { .. } | Error::BlobTooLarge { .. } => {
+            (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid)
+        }
         Error::Body(error) => broken_off(error),
         Error::GrantType(_) => (Status::BAD_REQUEST, Code::Unsupported),
         Error::Unusable(_) => (Status::SERVICE_UNAVAILABLE, Code::Other("UNAVAILABLE".to_owned())),
@@ -251,11 +253,11 @@ fn stored(error: &storage::Error) -> (StatusCode, OciErrorCode) {
 }
 
 fn broken_off(error: &io::Error) -> (StatusCode, OciErrorCode) {
-    let status = match error.kind() {
-        io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    (status, OciErrorCode::BlobUploadInvalid)
+    match error.kind() {
+        io::ErrorKind::TimedOut => (StatusCode::REQUEST_TIMEOUT, OciErrorCode::BlobUploadInvalid),
+        io::ErrorKind::FileTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, OciErrorCode::SizeInvalid),
+        _ => (StatusCode::BAD_REQUEST, OciErrorCode::BlobUploadInvalid),
+    }
 }
 
 fn detail(error: &Error) -> serde_json::Value {

@@ -186,6 +186,11 @@ speculative:
 
 # After this time it ends, so that a forgotten registry of a buildset does not stay.
 {comment}max_lifetime: 24h
+
+# What one client may use up. Connections beyond the number wait until others end (never more than three
+# quarters of the files the system lets the process open); `head` is for the head of a request and between
+# two requests, `stall` for a client that takes nothing of its answer, `push` for one request that brings a blob.
+#limits: {{connections: 16384, head: 75s, stall: 60s, blob: 256GiB, push: 24h}}
 ",
         durability = if site { "commit" } else { "process" },
         pointers = !site,

@@ -16,7 +16,7 @@ use super::signer::Signer;
 use super::{Config, Registry, Speculative, files, namespaces};
 use crate::pointers::{self, Pointers};
 use crate::proxy::Proxy;
-use crate::serve::{self, Drained, Limits, Server};
+use crate::serve::{self, Drained, Server};
 use crate::storage::{self, Filesystem, Storage};
 use crate::tls;
 
@@ -171,7 +171,7 @@ impl Service {
             server: Server {
                 listeners,
                 tls,
-                limits: Limits::default(),
+                limits: config.limits.of_connections(),
                 drain: Duration::from_secs(60),
                 handler: Arc::new(registry),
             },

@@ -5,6 +5,7 @@ use futures_util::{StreamExt, stream};
 use http::header;
 use http::{Method, Response, StatusCode};
 
+use super::body::Allowed;
 use super::call::Call;
 use super::metrics::Spared;
 use super::names::Repository;
@@ -74,9 +75,9 @@ impl Registry {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Response<Body>, Error> {
+        let bytes = self.bytes(call, 0)?;
         let id = self.storage.upload_create(&repository.key).await?;
         let _running = self.metrics.upload();
-        let bytes = self.bytes(call);
         let result = match self.storage.upload_append(&repository.key, &id, None, bytes).await {
             Ok(_) => self.storage.upload_finish(&repository.key, &id, digest).await,
             Err(error) => Err(error),
@@ -148,22 +149,34 @@ impl Registry {
             return Err(wrong(offset));
         }
         let _running = self.metrics.upload();
-        let bytes = self.bytes(call);
-        let result = self.storage.upload_append(&repository.key, id, start, bytes).await;
-        result.map_err(|error| match error {
-            storage::Error::UploadOffset { offset, .. } => wrong(offset),
-            error => error.into(),
-        })
+        let bytes = self.bytes(call, offset)?;
+        match self.storage.upload_append(&repository.key, id, start, bytes).await {
+            Ok(offset) => Ok(offset),
+            Err(storage::Error::UploadOffset { offset, .. }) => Err(wrong(offset)),
+            Err(error) => {
+                if error.is_too_large() {
+                    // It can never end well; what has come is not kept.
+                    let _ = self.storage.upload_cancel(&repository.key, id).await;
+                }
+                Err(error.into())
+            }
+        }
     }
 
-    fn bytes(&self, call: &mut Call) -> ByteStream {
-        match call.take_body() {
-            Some(body) => {
-                let received = Arc::clone(&call.received);
-                body::incoming(body, self.body_idle, self.metrics.bytes_in(), received)
-            }
-            None => stream::iter([Ok(Bytes::new())]).boxed(),
+    /// The bytes of a blob that go behind those already there.
+    fn bytes(&self, call: &mut Call, there: u64) -> Result<ByteStream, Error> {
+        let limit = self.limits.blob.0;
+        let room = limit.saturating_sub(there);
+        if call.content_length().is_some_and(|length| length > room) {
+            return Err(Error::BlobTooLarge { limit });
         }
+        let Some(body) = call.take_body() else {
+            return Ok(stream::iter([Ok(Bytes::new())]).boxed());
+        };
+        let until = self.limits.end_of_push(call.started);
+        let allowed = Allowed { idle: self.body_idle, until, bytes: room };
+        let received = Arc::clone(&call.received);
+        Ok(body::incoming(body, allowed, self.metrics.bytes_in(), received))
     }
 }
 
@@ -179,7 +192,7 @@ fn chunk_start(call: &Call) -> Result<Option<u64>, Error> {
 }
 
 /// Some clients write it as HTTP does, `bytes <first>-<last>/<all>`.
-fn parse_content_range(range: &str) -> Option<(u64, u64)> {
+pub(super) fn parse_content_range(range: &str) -> Option<(u64, u64)> {
     let range = range.strip_prefix("bytes ").unwrap_or(range);
     let range = range.split_once('/').map_or(range, |(range, _)| range);
     let (first, last) = range.trim().split_once('-')?;

@@ -47,6 +47,13 @@ pub async fn bind_any(port: u16) -> io::Result<Vec<TcpListener>> {
     }
 }
 
+/// How many files the system lets this process open.
+#[must_use]
+pub fn file_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
 /// Asks the system for as many open files as it allows; each connection is one.
 pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::file::FileBody;
-pub use self::listen::{bind, bind_any, raise_file_limit};
+pub use self::listen::{bind, bind_any, file_limit, raise_file_limit};
 pub use self::sent::{OnSent, Sent};
 pub use self::stall::Stall;
 pub use self::tunnel::{Line, Tunnel};

@@ -115,6 +115,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether more came than is allowed.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::BrokenOff(error) if error.kind() == io::ErrorKind::FileTooLarge)
+    }
+
     /// Whether the cause is that there is no room left.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -25,6 +25,8 @@ mod reach;
 mod registry_access;
 mod registry_crash;
 mod registry_disk;
+mod registry_hostile;
+mod registry_idle;
 mod registry_init;
 mod registry_keeping;
 mod registry_limits;
