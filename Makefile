@@ -18,6 +18,13 @@ test: ## Everything: linters, unit and integration tests, roles, real clients
 conformance: ## The distribution-spec's own suites, every switch on (SUITE=DIR: a checkout of that repository)
 	@tests/conformance/run
 
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: ## Feed every parser what coverage suggests; FUZZ_SECONDS=600 for each
+	@tests/fuzz $(FUZZ_SECONDS)
+
 .PHONY: dist
 dist: ## Static programs and SHA256SUMS in dist/, as zuul_images_source wants them
 	@tests/tools/dist
