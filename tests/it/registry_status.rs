@@ -278,3 +278,35 @@ fn list_fields(value: &Value, path: &str, fields: &mut Vec<String>) {
         _ => fields.push(path.to_owned()),
     }
 }
+
+#[test]
+fn a_registry_that_cannot_be_reached_is_seen_to_fail() {
+    let config = "name: quay.io\nurl: http://127.0.0.1:1\n";
+    let registry = Registry::start_with(|whole| {
+        let text = format!(
+            "storage: {{folder: s}}\ntoken_key: k\nnamespaces: [{{{}}}]\n",
+            config.trim().replace('\n', ", ")
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        std::fs::write(&file, text).unwrap();
+        whole.namespaces = zuul_images::registry::Config::read(&file).unwrap().namespaces;
+    });
+    let before = report(&registry, "");
+    assert_eq!(before["upstreams"][0]["name"], "quay.io");
+    let (document, _) = Browser::new().document(&url(&registry, ""));
+    assert!(document.contains("not asked yet"), "{document}");
+    assert!(registry.anonymous("GET", "/v2/quay.io/org/app/manifests/v1").status >= 400);
+    let after = report(&registry, "");
+    assert_eq!(after["upstreams"][0]["is_well"], false, "{after}");
+    let (document, said) = Browser::new().document(&url(&registry, ""));
+    assert!(document.contains(">fails<") && said.is_empty(), "{document}\n{said}");
+    assert_eq!(after["images"]["entries"], json!([]));
+    let mut fields = Vec::new();
+    list_fields(&after["upstreams"][0], "upstreams[]", &mut fields);
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/watch.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    for field in fields {
+        assert!(manual.contains(&format!("| `{field}`")), "{field} is not in docs/watch.md");
+    }
+}

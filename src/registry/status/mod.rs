@@ -5,6 +5,7 @@ mod listing;
 mod page;
 mod query;
 mod report;
+mod upstreams;
 
 use std::time::SystemTime;
 
@@ -81,6 +82,7 @@ impl Registry {
                 mounted: count(counted.mounted),
             },
             bytes: Bytes { received: counted.received, sent },
+            upstreams: self.layers.health(),
             images,
         })
     }

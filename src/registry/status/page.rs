@@ -33,6 +33,7 @@ pub(super) fn page(report: &Report, query: &Query) -> String {
                 (header(report, query))
                 main {
                     (tiles(report))
+                    (super::upstreams::section(&report.upstreams, report.now))
                     (images(report, query))
                 }
                 (footer(query))
@@ -296,7 +297,7 @@ fn count(count: Count) -> Markup {
 }
 
 /// A size for people, exact on asking.
-fn bytes(bytes: u64) -> Markup {
+pub(super) fn bytes(bytes: u64) -> Markup {
     html! { span title=(format!("{} bytes", grouped(&bytes.to_string()))) { (human(bytes)) } }
 }
 
@@ -316,7 +317,7 @@ fn human(bytes: u64) -> String {
     format!("{value:.digits$} {}", unit.copied().unwrap_or_default())
 }
 
-fn number(number: impl ToString) -> String {
+pub(super) fn number(number: impl ToString) -> String {
     grouped(&number.to_string())
 }
 
@@ -333,7 +334,7 @@ fn grouped(digits: &str) -> String {
     grouped
 }
 
-fn period(period: Duration) -> String {
+pub(super) fn period(period: Duration) -> String {
     let seconds = period.as_secs();
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -344,7 +345,7 @@ fn period(period: Duration) -> String {
     }
 }
 
-fn ago(age: Duration) -> String {
+pub(super) fn ago(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
         0..10 => "just now".to_owned(),
@@ -363,7 +364,7 @@ fn clock(moment: SystemTime) -> String {
 
 /// A text from outside: not endless, and nothing in it that cannot be seen or turns the rest around.
 /// (Escaping is maud's.)
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let visible = |c: char| if c.is_control() || turns(c) { '\u{fffd}' } else { c };
     let mut shown: String = text.chars().take(MOST_CHARACTERS).map(visible).collect();

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::details::Details;
-use crate::layers::Layer;
+use crate::layers::{Layer, UpstreamReport};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::zuul::Origin;
 
@@ -20,6 +20,7 @@ pub(super) struct Report {
     pub(super) requests: Requests,
     pub(super) bytes: Bytes,
     pub(super) saved: Saved,
+    pub(super) upstreams: Vec<UpstreamReport>,
     pub(super) images: Images,
 }
 
