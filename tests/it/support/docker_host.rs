@@ -27,9 +27,11 @@ umount /etc/hosts 2>/dev/null || true
 rm -rf "$1/etc/docker" "$1/etc/systemd/system/docker.service.d"
 mount --bind "$1/etc" /etc
 cp "$1/hosts" /etc/hosts
-mkdir -p "$1/home" "$1/certificates" "$1/state" /usr/local/share/ca-certificates /var/lib/zuul-images
-mount --bind "$1/certificates" /usr/local/share/ca-certificates
-mount --bind "$1/state" /var/lib/zuul-images
+# Empty ones of its own, below which nothing of the machine is changed.
+mkdir -p "$1/home" "$1/share" "$1/state"
+mount --bind "$1/share" /usr/local/share
+mkdir /usr/local/share/ca-certificates
+mount --bind "$1/state" /var/lib
 echo ready
 exec sleep infinity
 "#;
