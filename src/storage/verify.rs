@@ -7,7 +7,8 @@ use crate::oci::RepositoryName;
 /// How a store is looked through.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Verifying {
-    /// Images may lack blobs: in a cache they come when somebody asks for them.
+    /// Images may lack blobs: a registry may accept them so, and in a cache they come when somebody asks
+    /// for them. They are counted, and no damage.
     pub sparse: bool,
     /// Remove damaged content, links, manifests and tags, so that a client that pushes them again is not
     /// told that they are there.
@@ -63,6 +64,8 @@ pub struct VerifyTotals {
     pub repositories: u64,
     /// Manifests, each read and hashed.
     pub manifests: u64,
+    /// Those of them without all their blobs, where that is no damage.
+    pub sparse: u64,
     /// Tags.
     pub tags: u64,
     /// Entries among referrers.

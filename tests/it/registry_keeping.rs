@@ -306,3 +306,25 @@ fn verify_goes_on_where_a_file_cannot_be_read() {
         assert_eq!(damage[1]["images"][0], "org/a:1");
     }
 }
+
+#[test]
+fn images_that_may_lack_blobs_are_counted_and_lost_blobs_are_damage() {
+    let site = Site::start();
+    site.push("org/a", "whole", "whole");
+    let config = site.folder.path().join("config.yaml");
+    let text = fs::read_to_string(&config).unwrap() + "sparse_images: true\n";
+    let layer = format!("/v2/org/a/blobs/{}", Digest::sha256(b"layer whole"));
+    assert_eq!(site.request("DELETE", &layer, b"").status, 202);
+    let strict = site.document(&["verify"], 1);
+    assert_eq!(strict["stores"][0]["damage"][0]["images"][0], "org/a:whole");
+    fs::write(config, text).unwrap();
+    let sparse = site.document(&["verify"], 0);
+    assert_eq!(sparse["stores"][0]["totals"]["sparse"], 1);
+    let text = String::from_utf8(site.run(&["verify", "--output", "text"]).stdout).unwrap();
+    assert!(text.contains("1 manifests lack blobs, as they may here"), "{text}");
+
+    fs::remove_file(site.data(b"config whole")).unwrap();
+    let found = site.document(&["verify"], 1);
+    assert_eq!(found["stores"][0]["damage"][0]["kind"], "blob");
+    assert_eq!(found["stores"][0]["damage"][0]["images"][0], "org/a:whole");
+}

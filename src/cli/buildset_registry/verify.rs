@@ -117,6 +117,9 @@ impl Report for VerifyReport {
                     count => format!("{count} damaged"),
                 },
             );
+            if totals.sparse > 0 {
+                let _ = writeln!(text, "{} manifests lack blobs, as they may here", totals.sparse);
+            }
         }
         text
     }

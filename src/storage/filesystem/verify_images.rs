@@ -7,7 +7,7 @@ use super::blobs::read_link;
 use super::graph::{Graph, Node};
 use super::{Inner, files, layout};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
-use crate::storage::{Damage, DamageKind, Error, Verified, Verifying};
+use crate::storage::{Damage, DamageKind, Error, TagState, Verified, Verifying};
 
 impl Inner {
     pub(super) fn verify_repository<'a>(
@@ -39,6 +39,9 @@ impl Inner {
             }
         }
         for (digest, node) in graph.nodes() {
+            if how.sparse && self.is_sparse(repository, node)? {
+                verified.totals.sparse += 1;
+            }
             for blob in node.manifest.iter().flat_map(Manifest::blobs) {
                 if let Some((bad, _)) = bad.get_key_value(&blob.digest) {
                     let names = match &names {
@@ -63,53 +66,35 @@ impl Inner {
         bad: &BTreeMap<Digest, String>,
     ) -> Result<(Graph, Vec<Damage>), Error> {
         let tags = self.all_tags(repository)?.unwrap_or_default();
-        let tags: Vec<_> = tags
-            .into_iter()
-            .map(|tag| {
-                let held = self.tag_get(repository, &tag);
-                (tag, held)
-            })
-            .collect();
+        let held: Vec<_> =
+            tags.iter().map(|tag| (tag.as_str(), self.tag_get(repository, tag))).collect();
         let graph = Graph::read_what_can_be(self, repository)?;
         let mut damage = Vec::new();
-        let mut add = |kind, name: String, problem: String| {
-            let repository = Some(repository.clone());
+        let mut add = |kind, name: &str, problem: String| {
+            let (repository, name) = (Some(repository.clone()), name.to_owned());
             let images = Vec::new();
             damage.push(Damage { kind, repository, name, problem, images, removed: false });
         };
         for (digest, node) in graph.nodes() {
             let Some(manifest) = &node.manifest else {
-                let problem = "it cannot be read, has another digest, or is no manifest".to_owned();
-                add(DamageKind::Manifest, digest.to_string(), problem);
+                let problem = "it cannot be read, has another digest, or is no manifest";
+                add(DamageKind::Manifest, digest.as_str(), problem.to_owned());
                 continue;
             };
             for problem in self.missing(repository, how, manifest, bad)? {
-                add(DamageKind::Manifest, digest.to_string(), problem);
+                add(DamageKind::Manifest, digest.as_str(), problem);
             }
             if let Some(subject) = manifest.subject() {
                 let path = self.layout.referrer(repository, &subject.digest, digest);
                 if !path.exists() {
                     let problem = format!("it is not listed with its subject {}", subject.digest);
-                    add(DamageKind::Referrer, digest.to_string(), problem);
+                    add(DamageKind::Referrer, digest.as_str(), problem);
                 }
             }
         }
-        for (tag, held) in tags {
-            match held {
-                Ok(state) if graph.get(&state.digest).is_some() => {}
-                Ok(state) => {
-                    let problem = format!("its manifest {} is not there", state.digest);
-                    add(DamageKind::Tag, tag.as_str().to_owned(), problem);
-                }
-                Err(Error::Damaged(_)) => {
-                    add(DamageKind::Tag, tag.as_str().to_owned(), "it names no digest".to_owned());
-                }
-                Err(Error::Io { source, .. }) => {
-                    let problem = format!("it cannot be read: {source}");
-                    add(DamageKind::Tag, tag.as_str().to_owned(), problem);
-                }
-                Err(Error::ManifestUnknown { .. }) => {}
-                Err(error) => return Err(error),
+        for (tag, held) in held {
+            if let Some(problem) = tag_problem(held, &graph)? {
+                add(DamageKind::Tag, tag, problem);
             }
         }
         for (subject, referrer) in self.listed_referrers(repository)? {
@@ -118,7 +103,7 @@ impl Inner {
             let Some(manifest) = manifest else { continue };
             if manifest.subject().is_none_or(|named| named.digest != subject) {
                 let problem = format!("it is listed with {subject}, which is not its subject");
-                add(DamageKind::Referrer, referrer.to_string(), problem);
+                add(DamageKind::Referrer, referrer.as_str(), problem);
             }
         }
         Ok((graph, damage))
@@ -152,6 +137,18 @@ impl Inner {
         Ok(problems.into_iter().collect())
     }
 
+    /// Whether a manifest lacks blobs, where it may.
+    fn is_sparse(&self, repository: &RepositoryName, node: &Node) -> Result<bool, Error> {
+        for blob in node.manifest.iter().flat_map(Manifest::blobs) {
+            match read_link(&self.layout.link(repository, &blob.digest)) {
+                Ok(None) => return Ok(true),
+                Ok(Some(_)) | Err(Error::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
     /// Subjects and what is listed with them.
     fn listed_referrers(
         &self,
@@ -166,6 +163,18 @@ impl Inner {
             listed.extend(digests.map(|digest| (subject.clone(), digest)));
         }
         Ok(listed)
+    }
+}
+
+/// What is wrong with what a tag holds.
+fn tag_problem(held: Result<TagState, Error>, graph: &Graph) -> Result<Option<String>, Error> {
+    match held {
+        Ok(state) if graph.get(&state.digest).is_some() => Ok(None),
+        Ok(state) => Ok(Some(format!("its manifest {} is not there", state.digest))),
+        Err(Error::Damaged(_)) => Ok(Some("it names no digest".to_owned())),
+        Err(Error::Io { source, .. }) => Ok(Some(format!("it cannot be read: {source}"))),
+        Err(Error::ManifestUnknown { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
