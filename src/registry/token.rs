@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{Method, Response};
+use http::{Method, Response, header};
 use serde::Serialize;
 
 use super::access::Access;
@@ -50,13 +50,16 @@ impl Registry {
             call.caller = Caller::User(user);
         }
         let issued = i64::try_from(claims.issued).unwrap_or_default();
-        Ok(respond::json(&Answer {
+        let mut response = respond::json(&Answer {
             access_token: token.clone(),
             token,
             expires_in: LIFETIME.as_secs(),
             issued_at: jiff::Timestamp::from_second(issued).unwrap_or_default().to_string(),
             scope: claims.scopes.join(" "),
-        }))
+        });
+        // Tokens are kept by nobody in between (RFC 6749, section 5.1).
+        respond::set(&mut response, header::CACHE_CONTROL, "no-store");
+        Ok(response)
     }
 
     async fn form(&self, call: &mut Call) -> Result<Asked, Error> {

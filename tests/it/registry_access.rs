@@ -198,6 +198,16 @@ fn a_token_is_given_for_a_form_too() {
 }
 
 #[test]
+fn a_token_is_kept_by_nobody_in_between() {
+    let registry = Registry::start();
+    let login = basic(WRITER, "secret");
+    assert_eq!(
+        token(&registry, &login, "scope=repository:a:pull").header("Cache-Control"),
+        "no-store"
+    );
+}
+
+#[test]
 fn a_token_of_another_installation_is_refused() {
     let (here, there) = (closed(), closed());
     let query = "scope=repository:a:pull,push";
