@@ -428,6 +428,38 @@ mod reading {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_pointer_names_is_not_pruned() {
+        let site = Site::new().await;
+        let node = lazily(&site).await;
+        let home = tempfile::tempdir().unwrap();
+        let pulled = skopeo(&node, "q.io/a:1", "first", home.path());
+        assert!(pulled.status.success(), "{pulled:?}");
+        let prune = || {
+            let root = node.root();
+            let root = root.to_str().unwrap();
+            // All that is a second old.
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            let pruned = program("buildset-registry")
+                .args(["prune", "--root", root, "--older-than", "1s", "--grace", "1s"])
+                .output()
+                .unwrap();
+            json(&pruned)["stores"].clone()
+        };
+        let stores = prune();
+        let speculative = stores.as_array().unwrap().iter().find(|s| s["store"] == "speculative");
+        assert_eq!(speculative.unwrap()["totals"]["manifests_removed"], 0, "{stores}");
+        drop(site);
+        let again = skopeo(&node, "q.io/a:1", "second", home.path());
+        assert!(again.status.success(), "{again:?}");
+
+        // Without pointers nobody needs it.
+        fs::remove_file(node.root().join("pointers.json")).unwrap();
+        let stores = prune();
+        let speculative = stores.as_array().unwrap().iter().find(|s| s["store"] == "speculative");
+        assert_eq!(speculative.unwrap()["totals"]["manifests_removed"], 3, "{stores}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_source_that_vanished_is_named_to_the_client() {
         let site = Site::new().await;
         let node = lazily(&site).await;

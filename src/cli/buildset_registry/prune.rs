@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Instant;
 
@@ -69,7 +68,7 @@ impl Arguments {
         let pruning = Pruning {
             older_than: self.older_than.0,
             grace: self.grace.0,
-            keep: BTreeSet::new(),
+            keep: config.speculative.named_images()?,
             dry_run: self.dry_run,
         };
         let mut stores = Vec::new();

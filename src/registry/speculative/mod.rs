@@ -5,6 +5,7 @@ mod leads;
 mod pointers;
 mod reach;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,10 @@ pub(super) use self::reach::Reach;
 use super::Error;
 use super::call::Call;
 use super::config::Period;
+use super::service::StartError;
 use crate::http::Network;
+use crate::oci::Digest;
+use crate::pointers::Pointers;
 use crate::zuul::Origin;
 
 /// How images that have not merged are shared.
@@ -50,6 +54,18 @@ impl Default for Speculative {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Speculative {
+    /// The images that pointers name: what is fetched for them is needed as long as they are there.
+    ///
+    /// # Errors
+    /// The file with the pointers cannot be read.
+    pub fn named_images(&self) -> Result<BTreeSet<Digest>, StartError> {
+        let pointers = Pointers::read(&self.pointers).map_err(|error| StartError::Config {
+            file: self.pointers.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(pointers.into_iter().map(|pointer| pointer.digest).collect())
+    }
+
     /// How long a token for one image is good.
     fn lifetime(&self) -> Duration {
         self.token_lifetime.0.min(DAY)
