@@ -33,9 +33,9 @@ impl Layers {
         repository: &RepositoryName,
         tag: &Tag,
     ) -> Result<Found<FoundManifest>, Error> {
-        let unknown = match self.local.tag_get(repository, tag).await {
-            Ok(state) => {
-                let manifest = self.local.manifest_get(repository, &state.digest).await?;
+        let unknown = match self.local.manifest_tagged(repository, tag).await {
+            Ok((state, manifest)) => {
+                let manifest = manifest?;
                 self.local.manifest_used(repository, &state.digest);
                 let modified = Some(state.modified);
                 let value = FoundManifest { manifest, modified, origin: state.origin };

@@ -145,8 +145,8 @@ impl Look {
 
 async fn kept(source: &Source, repository: &RepositoryName, tag: &Tag) -> Option<StoredManifest> {
     let store = &source.shelf.store;
-    let state = store.tag_get(repository, tag).await.ok()?;
-    let manifest = store.manifest_get(repository, &state.digest).await.ok()?;
+    let (state, manifest) = store.manifest_tagged(repository, tag).await.ok()?;
+    let manifest = manifest.ok()?;
     store.manifest_used(repository, &state.digest);
     Some(manifest)
 }

@@ -202,6 +202,18 @@ pub trait Storage: Send + Sync {
     /// What a tag points at.
     async fn tag_get(&self, repository: &RepositoryName, tag: &Tag) -> Result<TagState, Error>;
 
+    /// What a tag points at, and the manifest there: for a driver that can look for both at once. The
+    /// manifest has a result of its own.
+    async fn manifest_tagged(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<(TagState, Result<StoredManifest, Error>), Error> {
+        let state = self.tag_get(repository, tag).await?;
+        let manifest = self.manifest_get(repository, &state.digest).await;
+        Ok((state, manifest))
+    }
+
     /// Removes a tag and nothing else.
     async fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error>;
 

@@ -280,11 +280,17 @@ pub(super) async fn a_manifest_comes_back_byte_for_byte(store: &dyn Storage) {
         assert_eq!(digest, stored.digest);
         assert!(modified.elapsed().unwrap().as_secs() < 60);
         assert_eq!(origin, None);
+        let (state, manifest) = store.manifest_tagged(&repository, &tag(text)).await.unwrap();
+        assert_eq!(state.digest, stored.digest);
+        assert_eq!(manifest.unwrap(), stored);
     }
+    assert!(store.manifest_tagged(&repository, &tag("3")).await.is_err());
     let newer = manifest(b"{}", &[], &["1"]);
     store.manifest_put(&repository, newer).await.unwrap();
     let state = store.tag_get(&repository, &tag("1")).await.unwrap();
     assert_eq!(state.digest, Digest::sha256(b"{}"));
+    let (_, newer) = store.manifest_tagged(&repository, &tag("1")).await.unwrap();
+    assert_eq!(newer.unwrap().bytes, "{}");
     let result = store.manifest_get(&name("b"), &stored.digest).await;
     assert!(matches!(result, Err(Error::ManifestUnknown { .. })));
 }

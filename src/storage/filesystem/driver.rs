@@ -111,6 +111,15 @@ impl Storage for Filesystem {
         self.blocking(move |inner| inner.tag_get(&repository, &tag)).await
     }
 
+    async fn manifest_tagged(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<(TagState, Result<StoredManifest, Error>), Error> {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        self.blocking(move |inner| inner.manifest_tagged(&repository, &tag)).await
+    }
+
     async fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
         let (repository, tag) = (repository.clone(), tag.clone());
         self.blocking(move |inner| inner.tag_delete(&repository, &tag)).await

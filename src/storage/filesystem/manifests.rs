@@ -167,6 +167,16 @@ impl Inner {
         Ok(TagState { digest, modified, origin })
     }
 
+    pub(super) fn manifest_tagged(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<(TagState, Result<StoredManifest, Error>), Error> {
+        let state = self.tag_get(repository, tag)?;
+        let manifest = self.manifest_get(repository, &state.digest);
+        Ok((state, manifest))
+    }
+
     pub(super) fn tag_delete(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
         let _alone = self.changes.alone()?;
         if self.files.remove(&self.layout.tag(repository, tag))? {
