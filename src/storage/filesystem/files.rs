@@ -1,10 +1,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use super::disk::Disk;
 use crate::storage::{Durability, Error};
@@ -381,21 +380,6 @@ fn remove_all(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(failed("read", path, error)),
-    }
-}
-
-/// As [`read`], with the time it was written: of the very file that was read.
-pub(super) fn read_dated(path: &Path) -> Result<Option<(Vec<u8>, SystemTime)>, Error> {
-    let read = || {
-        let mut file = File::open(path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok((bytes, file.metadata()?.modified()?))
-    };
-    match read() {
-        Ok(read) => Ok(Some(read)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failed("read", path, error)),
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::Inner;
 use super::files::{self, Draft, Unsynced};
 use super::layout;
+use super::recent::Fresh;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Error, NewManifest, StoredManifest, TagState};
 
@@ -83,7 +84,11 @@ impl Inner {
         digest: &Digest,
     ) -> Result<StoredManifest, Error> {
         let path = self.layout.manifest(repository, digest);
-        let file = files::read(&path)?.ok_or_else(|| unknown(repository, digest))?;
+        if let Some(manifest) = self.recent_manifests.get(&path) {
+            return Ok(manifest);
+        }
+        let file = Fresh::read(&path)?.ok_or_else(|| unknown(repository, digest))?;
+        let Fresh { bytes: file, look, .. } = file;
         let damaged = || Error::Damaged(format!("{}: not what was stored", path.display()));
         let end = file.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
         let mut file = Bytes::from(file);
@@ -92,11 +97,10 @@ impl Inner {
         if Digest::of(digest.algorithm(), &bytes) != *digest {
             return Err(damaged());
         }
-        Ok(StoredManifest {
-            digest: digest.clone(),
-            media_type: String::from_utf8(media_type.into()).map_err(|_| damaged())?,
-            bytes,
-        })
+        let media_type = String::from_utf8(media_type.into()).map_err(|_| damaged())?;
+        let manifest = StoredManifest { digest: digest.clone(), media_type, bytes };
+        self.recent_manifests.add(path, look, manifest.clone());
+        Ok(manifest)
     }
 
     /// The other way round: what points at the manifest goes first.
@@ -156,7 +160,11 @@ impl Inner {
         tag: &Tag,
     ) -> Result<TagState, Error> {
         let path = self.layout.tag(repository, tag);
-        let (text, modified) = files::read_dated(&path)?.ok_or_else(|| unknown(repository, tag))?;
+        if let Some(state) = self.recent_tags.get(&path) {
+            return Ok(state);
+        }
+        let file = Fresh::read(&path)?.ok_or_else(|| unknown(repository, tag))?;
+        let Fresh { bytes: text, modified, look } = file;
         let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
         let text = String::from_utf8(text).map_err(|_| damaged("not a digest"))?;
         let mut lines = text.lines();
@@ -164,7 +172,9 @@ impl Inner {
         let digest = digest.ok_or_else(|| damaged("not a digest"))?;
         let origin = lines.next().filter(|line| !line.is_empty()).map(serde_json::from_str);
         let origin = origin.transpose().map_err(|_| damaged("not an origin"))?;
-        Ok(TagState { digest, modified, origin })
+        let state = TagState { digest, modified, origin };
+        self.recent_tags.add(path, look, state.clone());
+        Ok(state)
     }
 
     pub(super) fn manifest_tagged(

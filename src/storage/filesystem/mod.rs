@@ -21,6 +21,7 @@ mod migrate;
 #[cfg(test)]
 mod power;
 mod reader;
+mod recent;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ mod tests;
 mod tests_interleaving;
 #[cfg(test)]
 mod tests_power;
+#[cfg(test)]
+mod tests_recent;
 mod trust;
 mod uploads;
 mod used;
@@ -45,10 +48,11 @@ use self::changes::Changes;
 use self::disk::{Disk, System};
 use self::files::{Files, failed};
 use self::layout::Layout;
+use self::recent::Recent;
 use self::trust::Trust;
 use self::uploads::Uploads;
 use self::used::Used;
-use super::{Durability, Error, Verified, Verifying};
+use super::{Durability, Error, StoredManifest, TagState, Verified, Verifying};
 
 /// The layout this program writes; see [`Layout`].
 const FORMAT: u32 = 2;
@@ -67,6 +71,8 @@ struct Inner {
     uploads: Uploads,
     used: Used,
     trust: Arc<Trust>,
+    recent_manifests: Recent<StoredManifest>,
+    recent_tags: Recent<TagState>,
     changes: Changes,
     /// Locked as long as the store is open.
     _lock: File,
@@ -155,6 +161,8 @@ impl Inner {
             uploads: Uploads::default(),
             used: Used::default(),
             trust: Arc::default(),
+            recent_manifests: Recent::default(),
+            recent_tags: Recent::default(),
             changes,
             _lock: lock,
         }
