@@ -10,9 +10,10 @@ use http::{Method, Request, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
-use super::caller::Caller;
+use super::Error;
 use super::names::Repository;
-use super::{Error, record};
+use super::users::Caller;
+use super::watch::{id_of, new_id};
 use crate::layers::Layer;
 use crate::oci::RepositoryName;
 use crate::serve::Peer;
@@ -77,7 +78,7 @@ impl Call {
             _ => parts.uri.path(),
         };
         let path = path.to_owned();
-        let id = record::id_of(&parts.headers).unwrap_or_else(record::new_id);
+        let id = id_of(&parts.headers).unwrap_or_else(new_id);
         Self {
             query: query.into_owned().collect(),
             authority: authority.map(|authority| authority.to_string()),
@@ -103,6 +104,14 @@ impl Call {
             return Ok(());
         }
         Err(Error::Host)
+    }
+
+    /// Refuses every method but GET and HEAD.
+    pub(super) fn demand_read(&self) -> Result<(), Error> {
+        match self.method {
+            Method::GET | Method::HEAD => Ok(()),
+            _ => Err(Error::Method { allowed: "GET, HEAD" }),
+        }
     }
 
     /// The repository that the name in the path means.

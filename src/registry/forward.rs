@@ -14,11 +14,11 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 use super::call::Call;
-use super::caller::{Caller, proxy_login};
-use super::logins::Login;
 use super::names::Repository;
-use super::record::Record;
 use super::route::{Resource, Route};
+use super::users::Login;
+use super::users::{Caller, proxy_login};
+use super::watch::Record;
 use super::{Error, Registry, log, respond};
 use crate::layers;
 use crate::oci::{self, Reference};

@@ -5,9 +5,12 @@ use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
+use super::endpoints::{blobs, uploads};
 use super::route::{Resource, Route};
-use super::signer::Signer;
-use super::{blobs, caller, config, htpasswd, names, record, rules, uploads};
+use super::users::Signer;
+use super::users::{caller, htpasswd, rules};
+use super::watch::record;
+use super::{config, names};
 use crate::auth::{Challenge, Scope};
 use crate::oci::RepositoryName;
 

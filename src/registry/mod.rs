@@ -1,49 +1,26 @@
 //! The registry: the distribution-spec 1.1 over a store, and the program around it.
 //!
-//! A request is read as a [`Route`](route::Route), allowed or not by `access`, answered by the module
-//! of its noun (`blobs`, `uploads`, `manifests`, …). Whatever goes wrong is an [`Error`] that says what
-//! it means; only `respond` makes a status and a body of it. `config`, `init` and `service` turn a
-//! folder into a running server. How bytes are kept is `storage`'s, how connections are served is
-//! `serve`'s.
+//! A request is read as a [`Route`](route::Route), its caller by `users`, and answered by the module of
+//! its noun in `endpoints`. Whatever goes wrong is an [`Error`] that says what it means; only `respond`
+//! makes a status and a body of it. `config` and `service` turn a folder into a running server, `watch`
+//! and `status` say what it did. How bytes are kept is `storage`'s, how connections are served `serve`'s.
 
-mod access;
-mod base;
-mod blobs;
 mod body;
 mod call;
-mod caller;
-mod catalog;
 pub mod config;
+mod endpoints;
 mod error;
-mod files;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod health;
-mod htpasswd;
-pub mod init;
-pub mod limits;
-mod logins;
-mod manifests;
-mod metrics;
 mod names;
-pub mod namespaces;
-mod process;
-mod record;
-mod referrers;
 mod respond;
-mod root_config;
 mod route;
-mod rules;
 mod service;
-mod signer;
 mod speculative;
 mod status;
-mod tags;
-mod token;
-mod uploads;
-mod upstream_metrics;
-mod zuul_registry;
+mod users;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,30 +28,30 @@ use std::time::Duration;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
-use self::access::Access;
 use self::call::Call;
+use self::config::limits::Limits;
 use self::forward::Forward;
-use self::health::Health;
-use self::limits::Limits;
-use self::metrics::Metrics;
 use self::names::Repository;
-use self::record::Record;
 use self::route::{Resource, Route};
 use self::speculative::Reach;
 use self::status::Listing;
+use self::users::Access;
+use self::watch::Health;
+use self::watch::Metrics;
+use self::watch::Record;
 use crate::layers::{self, Layers, Reader};
 use crate::pointers::Pointers;
 use crate::proxy::Proxy;
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Storage};
 
-pub use self::caller::{Level, User};
 pub use self::config::Config;
 pub use self::error::Error;
-pub use self::htpasswd::Htpasswd;
-pub use self::rules::Pattern;
 pub use self::service::{Service, StartError};
 pub use self::speculative::Speculative;
+pub use self::users::Htpasswd;
+pub use self::users::Pattern;
+pub use self::users::{Level, User};
 
 /// Answers the requests of the distribution-spec from a store.
 pub struct Registry {

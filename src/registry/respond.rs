@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::call::Call;
-use super::record::REQUEST_ID;
+use super::watch::REQUEST_ID;
 use crate::http::Unreachable;
 use crate::oci::{self, OciEnvelope, OciError, OciErrorCode};
 use crate::proxy;

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
-use super::access::Access;
-use super::init::authority;
-use super::logins::Logins;
-use super::signer::Signer;
-use super::{Config, Registry, Speculative, files, namespaces};
+use super::config::init::authority;
+use super::config::{files, namespaces};
+use super::users::Access;
+use super::users::Logins;
+use super::users::Signer;
+use super::{Config, Registry, Speculative};
 use crate::pointers::{self, Pointers};
 use crate::proxy::Proxy;
 use crate::serve::{self, Drained, Server};

@@ -2,7 +2,7 @@
 
 use http::Method;
 use zuul_images::oci::Digest;
-use zuul_images::registry::namespaces::NamespaceConfig;
+use zuul_images::registry::config::namespaces::NamespaceConfig;
 
 use crate::support::distribution::Distribution;
 use crate::support::faulty::Fault;

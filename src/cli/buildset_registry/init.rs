@@ -5,7 +5,7 @@ use clap::{Args, value_parser};
 use crate::cli::exit::Failure;
 use crate::cli::output::Report;
 use crate::oci::Registry;
-use crate::registry::init::{Initialised, Plan, init};
+use crate::registry::config::init::{Initialised, Plan, init};
 
 const EXAMPLES: &str = "\
 Examples:

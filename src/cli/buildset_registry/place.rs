@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::registry::init::CONFIG_FILE;
+use crate::registry::config::init::CONFIG_FILE;
 
 /// The registry that is meant.
 #[derive(Debug, Args)]

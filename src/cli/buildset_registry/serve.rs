@@ -16,7 +16,7 @@ use crate::cli::args::Common;
 use crate::cli::exit::Failure;
 use crate::cli::{log, output};
 use crate::registry::config::Period;
-use crate::registry::init::CONFIG_FILE;
+use crate::registry::config::init::CONFIG_FILE;
 use crate::registry::{Config, Service};
 use crate::serve::{Drained, raise_file_limit};
 
@@ -101,9 +101,10 @@ impl Arguments {
         let result = if self.detach { self.detach(common) } else { self.serve() };
         match result {
             Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                output::finish::<crate::registry::init::Initialised>(common.output(), Err(failure))
-            }
+            Err(failure) => output::finish::<crate::registry::config::init::Initialised>(
+                common.output(),
+                Err(failure),
+            ),
         }
     }
 

@@ -17,7 +17,6 @@ use self::listing::Entry;
 pub(super) use self::listing::Listing;
 use self::query::Query;
 use self::report::{Bytes, Count, Image, Images, Report, Requests, Running, Saved, Sent, Store};
-use super::base::demand_read;
 use super::call::Call;
 use super::{Error, Registry, respond};
 use crate::layers::Layer;
@@ -27,7 +26,7 @@ use crate::storage::{self, Paging, Storage};
 impl Registry {
     /// `GET /status`, for authenticated readers.
     pub(super) async fn status(&self, call: &Call) -> Result<Response<Body>, Error> {
-        demand_read(call)?;
+        call.demand_read()?;
         self.access.demand_user(call).map_err(Error::asking_a_person)?;
         let query = Query::of(call)?;
         let report = self.report(&query).await?;

@@ -16,7 +16,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 use zuul_images::proxy;
-use zuul_images::registry::init::{Plan, init};
+use zuul_images::registry::config::init::{Plan, init};
 use zuul_images::tls::{Authority, Subject};
 
 use super::faulty::Faulty;

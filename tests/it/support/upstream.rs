@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use zuul_images::registry::Config;
 use zuul_images::registry::config::Period;
-use zuul_images::registry::namespaces::NamespaceConfig;
+use zuul_images::registry::config::namespaces::NamespaceConfig;
 
 use super::faulty::{Fault, Faulty};
 use super::registry::Registry;

@@ -17,19 +17,18 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry as Collection, Unit};
 
-use super::base::demand_read;
-use super::call::Call;
 use super::process::{self, Process};
 use super::upstream_metrics::OfUpstreams;
-use super::{Error, Registry, respond};
 use crate::layers::{Layer, UpstreamHealth};
+use crate::registry::call::Call;
+use crate::registry::{Error, Registry, respond};
 use crate::serve::Body;
 
 /// Borders of the durations, in seconds: from a tag out of memory to gigabytes over a slow line.
 const DURATIONS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
 
 /// What is counted, for `/metrics` and `/status`.
-pub(super) struct Metrics {
+pub(in crate::registry) struct Metrics {
     collection: Collection,
     requests: Family<RequestLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
@@ -41,12 +40,12 @@ pub(super) struct Metrics {
     connections: Gauge,
     total: AtomicU64,
     failed: AtomicU64,
-    pub(super) started: SystemTime,
+    pub(in crate::registry) started: SystemTime,
 }
 
 /// Why a blob need not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(super) enum Spared {
+pub(in crate::registry) enum Spared {
     /// A pushing client asked for it, and it is here.
     Known,
     /// It was mounted from another repository.
@@ -54,15 +53,15 @@ pub(super) enum Spared {
 }
 
 /// Sums over all labels.
-pub(super) struct Totals {
-    pub(super) requests: u64,
-    pub(super) failed: u64,
-    pub(super) running: i64,
-    pub(super) uploads: i64,
-    pub(super) connections: i64,
-    pub(super) received: u64,
-    pub(super) known: (u64, u64),
-    pub(super) mounted: (u64, u64),
+pub(in crate::registry) struct Totals {
+    pub(in crate::registry) requests: u64,
+    pub(in crate::registry) failed: u64,
+    pub(in crate::registry) running: i64,
+    pub(in crate::registry) uploads: i64,
+    pub(in crate::registry) connections: i64,
+    pub(in crate::registry) received: u64,
+    pub(in crate::registry) known: (u64, u64),
+    pub(in crate::registry) mounted: (u64, u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,7 +89,7 @@ struct SparedLabels {
 }
 
 /// Something that runs, counted as long as it does.
-pub(super) struct Running(Gauge);
+pub(in crate::registry) struct Running(Gauge);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -99,7 +98,7 @@ impl Drop for Running {
 }
 
 impl Metrics {
-    pub(super) fn new(upstreams: Vec<Arc<UpstreamHealth>>) -> Self {
+    pub(in crate::registry) fn new(upstreams: Vec<Arc<UpstreamHealth>>) -> Self {
         let mut collection = Collection::default();
         let requests = Family::default();
         collection.register("registry_requests", "Requests that have ended", requests.clone());
@@ -164,7 +163,13 @@ impl Metrics {
     }
 
     /// Its answer has left, or the client has gone.
-    pub(super) fn end(&self, method: &Method, route: &'static str, code: u16, taken: Duration) {
+    pub(in crate::registry) fn end(
+        &self,
+        method: &Method,
+        route: &'static str,
+        code: u16,
+        taken: Duration,
+    ) {
         let method = label(method);
         self.running.dec();
         self.total.fetch_add(1, Ordering::Relaxed);
@@ -177,31 +182,31 @@ impl Metrics {
     }
 
     /// Bytes of blobs received from clients.
-    pub(super) fn bytes_in(&self) -> Counter {
+    pub(in crate::registry) fn bytes_in(&self) -> Counter {
         self.bytes
             .get_or_create(&ByteLabels { direction: "in", layer: Layer::Local.as_str() })
             .clone()
     }
 
     /// Bytes of blobs of a layer sent to clients.
-    pub(super) fn bytes_out(&self, layer: Layer) -> Counter {
+    pub(in crate::registry) fn bytes_out(&self, layer: Layer) -> Counter {
         let layer = layer.as_str();
         self.bytes.get_or_create(&ByteLabels { direction: "out", layer }).clone()
     }
 
     /// An upload is written to as long as the answer lives.
-    pub(super) fn upload(&self) -> Running {
+    pub(in crate::registry) fn upload(&self) -> Running {
         self.uploads.inc();
         Running(self.uploads.clone())
     }
 
     /// A blob of this size need not be sent.
-    pub(super) fn spared(&self, how: Spared, bytes: u64) {
+    pub(in crate::registry) fn spared(&self, how: Spared, bytes: u64) {
         self.spared.get_or_create(&SparedLabels { how }).inc();
         self.spared_bytes.get_or_create(&SparedLabels { how }).inc_by(bytes);
     }
 
-    pub(super) fn totals(&self) -> Totals {
+    pub(in crate::registry) fn totals(&self) -> Totals {
         let spared = |how| {
             let labels = SparedLabels { how };
             let blobs = self.spared.get_or_create(&labels).get();
@@ -219,11 +224,11 @@ impl Metrics {
         }
     }
 
-    pub(super) fn connected(&self) {
+    pub(in crate::registry) fn connected(&self) {
         self.connections.inc();
     }
 
-    pub(super) fn disconnected(&self) {
+    pub(in crate::registry) fn disconnected(&self) {
         self.connections.dec();
     }
 
@@ -283,8 +288,8 @@ impl Collector for OfProcess {
 impl Registry {
     /// `GET /metrics`, for authenticated readers: as OpenMetrics to who asks for it, else in the older
     /// text format of Prometheus.
-    pub(super) async fn metrics(&self, call: &Call) -> Result<Response<Body>, Error> {
-        demand_read(call)?;
+    pub(in crate::registry) async fn metrics(&self, call: &Call) -> Result<Response<Body>, Error> {
+        call.demand_read()?;
         self.access.demand_user(call)?;
         let metrics = Arc::clone(&self.metrics);
         let text = tokio::task::spawn_blocking(move || metrics.text()).await.unwrap_or_default();

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::caller::User;
-use super::config::{Config, Tls, parse};
+use super::{Config, Tls, parse};
+use crate::registry::users::User;
 use crate::storage::Durability;
 
 /// Our part of a root: what zuul-registry keeps there has another form and is left alone.
@@ -71,7 +71,7 @@ struct Probe {
 ///
 /// # Errors
 /// What is wrong, with line and column; never a password.
-pub(super) fn read(
+pub(in crate::registry) fn read(
     text: &str,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Option<Result<Config, String>> {

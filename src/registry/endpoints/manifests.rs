@@ -4,13 +4,13 @@ use http::header::{self, HeaderName};
 use http::{Method, Response, StatusCode};
 
 use super::blobs::etag;
-use super::call::Call;
-use super::names::Repository;
-use super::{Error, Registry, body, respond};
 use crate::auth::Action;
 use crate::layers::FoundManifest;
 use crate::layers::Layer;
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference, Tag};
+use crate::registry::call::Call;
+use crate::registry::names::Repository;
+use crate::registry::{Error, Registry, body, respond};
 use crate::serve::Body;
 use crate::storage::{self, NewManifest, StoredManifest};
 use crate::zuul::Origin;
@@ -22,7 +22,7 @@ const ORIGIN: HeaderName = HeaderName::from_static(Origin::HEADER);
 impl Registry {
     /// `/v2/<name>/manifests/<reference>` (distribution-spec, "Pulling manifests", "Pushing
     /// Manifests", "Deleting tags", "Deleting Manifests").
-    pub(super) async fn manifest(
+    pub(in crate::registry) async fn manifest(
         &self,
         call: &mut Call,
         repository: Repository,

@@ -3,12 +3,11 @@ use http::header::HeaderName;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::base::demand_read;
-use super::call::Call;
-use super::names::Repository;
-use super::{Error, Registry, respond};
 use crate::auth::Action;
 use crate::oci::{Digest, media_type};
+use crate::registry::call::Call;
+use crate::registry::names::Repository;
+use crate::registry::{Error, Registry, respond};
 use crate::serve::Body;
 use crate::storage;
 
@@ -25,13 +24,13 @@ struct ReferrersIndex<'a> {
 impl Registry {
     /// `GET /v2/<name>/referrers/<digest>` (distribution-spec, "Listing Referrers"). A subject that is
     /// not there has referrers all the same, or an empty list.
-    pub(super) async fn referrers(
+    pub(in crate::registry) async fn referrers(
         &self,
         call: &Call,
         repository: Repository,
         subject: Digest,
     ) -> Result<Response<Body>, Error> {
-        demand_read(call)?;
+        call.demand_read()?;
         self.access.demand(call, &repository, Action::Pull)?;
         let reader = self.reader(call, &repository);
         let descriptors = self.layers.referrers(reader, &repository.key, &subject).await?;

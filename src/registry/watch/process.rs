@@ -20,7 +20,7 @@ pub(super) struct Process {
 
 impl Process {
     /// As of now; what the system does not say is 0. Reads files, if only of memory.
-    pub(super) fn now() -> Self {
+    pub(in crate::registry) fn now() -> Self {
         let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
         let mut pages = statm.split(' ').map(|pages| pages.parse::<u64>().unwrap_or_default());
         let page = rustix::param::page_size() as u64;
@@ -44,7 +44,7 @@ fn ticks(stat: &str) -> u64 {
 }
 
 /// Seconds since 1970.
-pub(super) fn seconds(moment: SystemTime) -> f64 {
+pub(in crate::registry) fn seconds(moment: SystemTime) -> f64 {
     moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 

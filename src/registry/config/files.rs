@@ -17,7 +17,7 @@ pub(super) fn private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Waits until nobody else changes a folder; whoever holds the file may.
-pub(super) fn lock(path: &Path) -> io::Result<File> {
+pub(in crate::registry) fn lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file =
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -35,7 +35,7 @@ pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Warns where everybody on the machine can read what is a secret.
-pub(super) fn warn_if_open(path: &Path, holds: &str) {
+pub(in crate::registry) fn warn_if_open(path: &Path, holds: &str) {
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.mode());
     if mode & 0o004 != 0 {
         let mode = format!("{:04o}", mode & 0o7777);
@@ -44,7 +44,7 @@ pub(super) fn warn_if_open(path: &Path, holds: &str) {
 }
 
 /// The key tokens are signed with, if it is there.
-pub(super) fn token_key(path: &Path) -> io::Result<Option<[u8; 32]>> {
+pub(in crate::registry) fn token_key(path: &Path) -> io::Result<Option<[u8; 32]>> {
     let wrong = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     let Some(bytes) = read_if_there(path)? else { return Ok(None) };
     let Ok(key) = <[u8; 32]>::try_from(bytes) else {
@@ -58,7 +58,7 @@ pub(super) fn token_key(path: &Path) -> io::Result<Option<[u8; 32]>> {
 }
 
 /// Makes the key tokens are signed with. Of several that make it at the same time one wins.
-pub(super) fn new_token_key(path: &Path) -> io::Result<[u8; 32]> {
+pub(in crate::registry) fn new_token_key(path: &Path) -> io::Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     match written(path, &key)?.persist_noclobber(path) {

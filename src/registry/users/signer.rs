@@ -20,32 +20,32 @@ const CLOCKS: Duration = Duration::from_secs(60);
 const HEAD: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
 /// Makes and checks tokens.
-pub(super) struct Signer {
+pub(in crate::registry) struct Signer {
     /// The key, filled up with zeros to the block of SHA-256 (RFC 2104, section 2).
     block: [u8; 64],
 }
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claims {
+pub(in crate::registry) struct Claims {
     /// Who asked for it; empty for nobody.
     #[serde(rename = "sub")]
-    pub(super) user: String,
+    pub(in crate::registry) user: String,
     /// The mark of the password it was given for; empty for nobody's.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) mark: String,
     #[serde(rename = "iat")]
-    pub(super) issued: u64,
+    pub(in crate::registry) issued: u64,
     #[serde(rename = "exp")]
     expires: u64,
     pub(super) scopes: Vec<String>,
     /// The one image it is for: it reads this digest and what is below it, by digest, and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) image: Option<Digest>,
+    pub(in crate::registry) image: Option<Digest>,
 }
 
 impl Signer {
-    pub(super) fn new(key: [u8; 32]) -> Self {
+    pub(in crate::registry) fn new(key: [u8; 32]) -> Self {
         let mut block = [0; 64];
         for (to, from) in block.iter_mut().zip(key) {
             *to = from;
@@ -54,7 +54,7 @@ impl Signer {
     }
 
     /// A token for a user, or for anybody, good from `now` on.
-    pub(super) fn sign(
+    pub(in crate::registry) fn sign(
         &self,
         user: Option<&Account>,
         scopes: &[Scope],
@@ -73,7 +73,7 @@ impl Signer {
     }
 
     /// A token that pulls one image, and when it expires in seconds since 1970.
-    pub(super) fn sign_image(
+    pub(in crate::registry) fn sign_image(
         &self,
         user: &Account,
         repository: &RepositoryName,
@@ -121,7 +121,7 @@ impl Signer {
     }
 
     /// What a token of ours that has not expired says.
-    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Option<Claims> {
+    pub(in crate::registry) fn verify(&self, token: &str, now: SystemTime) -> Option<Claims> {
         let (text, seal) = token.rsplit_once('.')?;
         let (head, body) = text.split_once('.')?;
         let seal = BASE64_URL_SAFE_NO_PAD.decode(seal).ok()?;
@@ -159,7 +159,7 @@ fn seconds(moment: SystemTime) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::registry::caller::{Level, Rights};
+    use crate::registry::users::caller::{Level, Rights};
 
     fn scopes() -> Vec<Scope> {
         vec!["repository:a/b:pull,push".parse().unwrap(), Scope::Catalog]

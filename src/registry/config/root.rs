@@ -1,29 +1,29 @@
 use std::path::Path;
 
-use super::Config;
-use super::caller::User;
 use super::files::read_if_there;
-use super::service::StartError;
 use crate::oci::Registry;
+use crate::registry::Config;
+use crate::registry::service::StartError;
+use crate::registry::users::User;
 use crate::zuul::Connection;
 
 /// What the configuration file of a root depends on, besides the password.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub(super) port: u16,
-    pub(super) user: &'a str,
+    pub(in crate::registry) port: u16,
+    pub(in crate::registry) user: &'a str,
     /// For a site, and not for one buildset.
-    pub(super) site: bool,
+    pub(in crate::registry) site: bool,
     /// The registries it is a forward proxy for.
-    pub(super) proxied: &'a [Registry],
+    pub(in crate::registry) proxied: &'a [Registry],
 }
 
 /// What the configuration file of a root is to hold.
 pub(super) struct Settled {
     /// The password of the user.
-    pub(super) password: String,
+    pub(in crate::registry) password: String,
     /// What to write; nothing where the file may stay.
-    pub(super) text: Option<String>,
+    pub(in crate::registry) text: Option<String>,
 }
 
 /// Settles it before anything is written. A file that somebody edited is theirs, and must have what

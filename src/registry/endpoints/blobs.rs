@@ -1,18 +1,18 @@
 use http::header::{self, HeaderName};
 use http::{Method, Response, StatusCode};
 
-use super::call::Call;
-use super::metrics::Spared;
-use super::names::Repository;
-use super::{Error, Registry, body, respond};
 use crate::auth::Action;
 use crate::oci::Digest;
+use crate::registry::call::Call;
+use crate::registry::names::Repository;
+use crate::registry::watch::Spared;
+use crate::registry::{Error, Registry, body, respond};
 use crate::serve::{Body, FileBody};
 use crate::storage::Part;
 
 impl Registry {
     /// `/v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs", "Deleting Blobs").
-    pub(super) async fn blob(
+    pub(in crate::registry) async fn blob(
         &self,
         call: &mut Call,
         repository: Repository,
@@ -111,7 +111,7 @@ fn describe(digest: &Digest) -> Response<Body> {
     response
 }
 
-pub(super) fn etag(digest: &Digest) -> String {
+pub(in crate::registry) fn etag(digest: &Digest) -> String {
     format!("\"{digest}\"")
 }
 
@@ -122,7 +122,7 @@ fn requested_part(call: &Call, digest: &Digest) -> Part {
     call.header(header::RANGE).filter(|_| of_this).and_then(parse_range).unwrap_or(Part::Whole)
 }
 
-pub(super) fn parse_range(range: &str) -> Option<Part> {
+pub(in crate::registry) fn parse_range(range: &str) -> Option<Part> {
     let (unit, range) = range.split_once('=')?;
     let (first, last) = range.trim().split_once('-')?;
     let number = |text: &str| match text {

@@ -3,9 +3,8 @@ use std::time::{Duration, Instant};
 use http::Response;
 use tokio::sync::Mutex;
 
-use super::base::demand_read;
-use super::call::Call;
-use super::{Error, Registry, respond};
+use crate::registry::call::Call;
+use crate::registry::{Error, Registry, respond};
 use crate::serve::Body;
 use crate::storage::{self, Storage};
 
@@ -17,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether the store could be used when it was last tried.
 #[derive(Default)]
-pub(super) struct Health(Mutex<Option<(Instant, Verdict)>>);
+pub(in crate::registry) struct Health(Mutex<Option<(Instant, Verdict)>>);
 
 /// What is wrong with the store, in words that everybody may read.
 pub(super) type Verdict = Result<(), &'static str>;
 
 impl Health {
     /// Tries the store, unless somebody just has.
-    pub(super) async fn of(&self, storage: &dyn Storage) -> Verdict {
+    pub(in crate::registry) async fn of(&self, storage: &dyn Storage) -> Verdict {
         let mut last = self.0.lock().await;
         if let Some((at, verdict)) = *last
             && at.elapsed() < FRESH
@@ -54,8 +53,8 @@ fn said(error: &storage::Error) -> &'static str {
 
 impl Registry {
     /// `GET /healthz`: open to everybody. Says whether the store can be read and written.
-    pub(super) async fn healthz(&self, call: &Call) -> Result<Response<Body>, Error> {
-        demand_read(call)?;
+    pub(in crate::registry) async fn healthz(&self, call: &Call) -> Result<Response<Body>, Error> {
+        call.demand_read()?;
         self.health.of(&*self.storage).await.map_err(Error::Unusable)?;
         Ok(respond::full("text/plain; charset=utf-8", "ok\n"))
     }

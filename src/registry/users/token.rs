@@ -6,12 +6,12 @@ use http::{Method, Response, header};
 use serde::Serialize;
 
 use super::access::Access;
-use super::call::Call;
 use super::caller::{Account, Caller, Rights, basic};
 use super::logins::Login;
 use super::signer::LIFETIME;
-use super::{Error, Registry, body, respond};
 use crate::auth::{Action, Scope};
+use crate::registry::call::Call;
+use crate::registry::{Error, Registry, body, respond};
 use crate::serve::Body;
 
 /// The largest form a client may post.
@@ -35,7 +35,10 @@ struct Asked {
 
 impl Registry {
     /// `/auth/token`: GET with Basic credentials, or a form (OAuth2 password grant).
-    pub(super) async fn token(&self, call: &mut Call) -> Result<Response<Body>, Error> {
+    pub(in crate::registry) async fn token(
+        &self,
+        call: &mut Call,
+    ) -> Result<Response<Body>, Error> {
         let asked = match call.method {
             Method::GET | Method::HEAD => {
                 let texts = call.parameters("scope").flat_map(str::split_whitespace);

@@ -3,30 +3,30 @@ use std::time::SystemTime;
 
 use http::header;
 
-use super::Error;
-use super::call::Call;
 use super::caller::{Account, Caller, basic, credentials};
-use super::config::PublicUrl;
 use super::logins::{Login, Logins};
-use super::names::Repository;
 use super::signer::{Claims, Signer};
 use crate::auth::{Action, Scope};
 use crate::layers::Reader;
 use crate::oci::{Digest, RepositoryName};
+use crate::registry::Error;
+use crate::registry::call::Call;
+use crate::registry::config::PublicUrl;
+use crate::registry::names::Repository;
 
 /// Who may do what.
 #[derive(Clone)]
-pub(super) struct Access {
-    pub(super) logins: Arc<Logins>,
+pub(in crate::registry) struct Access {
+    pub(in crate::registry) logins: Arc<Logins>,
     /// Whether anybody may pull.
-    pub(super) anonymous_pull: bool,
-    pub(super) signer: Arc<Signer>,
+    pub(in crate::registry) anonymous_pull: bool,
+    pub(in crate::registry) signer: Arc<Signer>,
     /// Where clients find this server, if it is not where they say.
-    pub(super) public_url: Option<PublicUrl>,
+    pub(in crate::registry) public_url: Option<PublicUrl>,
 }
 
 impl Access {
-    pub(super) async fn caller(&self, call: &Call) -> Caller {
+    pub(in crate::registry) async fn caller(&self, call: &Call) -> Caller {
         if let Some((name, password)) = basic(&call.headers) {
             return match self.logins.login(&name, &password).await {
                 Login::Known(account) => Caller::User(account),
@@ -52,7 +52,7 @@ impl Access {
     }
 
     /// Refuses what the caller may not do in a repository.
-    pub(super) fn demand(
+    pub(in crate::registry) fn demand(
         &self,
         call: &Call,
         repository: &Repository,
@@ -85,19 +85,19 @@ impl Access {
     }
 
     /// Whether the caller may read a repository by its canonical name.
-    pub(super) fn may_read(&self, call: &Call, key: &RepositoryName) -> bool {
+    pub(in crate::registry) fn may_read(&self, call: &Call, key: &RepositoryName) -> bool {
         self.may(&call.caller, &[key], Action::Pull)
     }
 
     /// What to say to who has to log in for what is behind the repository.
-    pub(super) fn login_needed(&self, call: &Call, repository: &Repository) -> Error {
+    pub(in crate::registry) fn login_needed(&self, call: &Call, repository: &Repository) -> Error {
         let scope = Scope::repository(repository.asked.clone(), [Action::Pull]);
         self.unauthorized(call, Some(&scope))
     }
 
     /// What the layers need to know of the caller: whether it may read a repository, by any of these
     /// spellings, by its own login and not only because anybody may.
-    pub(super) fn reader(&self, call: &Call, spellings: &[&RepositoryName]) -> Reader {
+    pub(in crate::registry) fn reader(&self, call: &Call, spellings: &[&RepositoryName]) -> Reader {
         match self.may_by_login(&call.caller, spellings, Action::Pull) {
             true => Reader::Known,
             false => Reader::Anybody,
@@ -126,7 +126,7 @@ impl Access {
     }
 
     /// Lets in who has logged in, or has a token.
-    pub(super) fn demand_login(&self, call: &Call) -> Result<(), Error> {
+    pub(in crate::registry) fn demand_login(&self, call: &Call) -> Result<(), Error> {
         match call.caller {
             Caller::User(_) | Caller::Token(..) => Ok(()),
             Caller::Anonymous | Caller::Stranger | Caller::Busy => {
@@ -136,7 +136,7 @@ impl Access {
     }
 
     /// Lets in users who may write something.
-    pub(super) fn demand_writer(&self, call: &Call) -> Result<(), Error> {
+    pub(in crate::registry) fn demand_writer(&self, call: &Call) -> Result<(), Error> {
         self.demand_user(call)?;
         match &call.caller {
             Caller::User(user) | Caller::Token(_, Some(user)) if !user.rights.write_somewhere() => {
@@ -148,12 +148,16 @@ impl Access {
     }
 
     /// Whether the caller may write to a repository, by its canonical name.
-    pub(super) fn may_write(&self, call: &Call, key: &RepositoryName) -> bool {
+    pub(in crate::registry) fn may_write(&self, call: &Call, key: &RepositoryName) -> bool {
         self.may(&call.caller, &[key], Action::Push)
     }
 
     /// The one image of a repository that a token is for. Where anybody may pull it confines nobody.
-    pub(super) fn image<'a>(&self, call: &'a Call, repository: &Repository) -> Option<&'a Digest> {
+    pub(in crate::registry) fn image<'a>(
+        &self,
+        call: &'a Call,
+        repository: &Repository,
+    ) -> Option<&'a Digest> {
         let Caller::Token(claims, Some(user)) = &call.caller else { return None };
         let allowed = user.rights.may(Action::Pull, &repository.key) && !self.anonymous_pull;
         let spellings = [&repository.key, &repository.asked];
@@ -162,7 +166,7 @@ impl Access {
     }
 
     /// Lets in users, with a password or any token but one for an image.
-    pub(super) fn demand_user(&self, call: &Call) -> Result<(), Error> {
+    pub(in crate::registry) fn demand_user(&self, call: &Call) -> Result<(), Error> {
         match call.caller {
             Caller::User(_) | Caller::Token(Claims { image: None, .. }, Some(_)) => Ok(()),
             _ => Err(self.unauthorized(call, None)),
@@ -170,7 +174,7 @@ impl Access {
     }
 
     /// Lets in users, with a password or a token for the catalog.
-    pub(super) fn demand_catalog(&self, call: &Call) -> Result<(), Error> {
+    pub(in crate::registry) fn demand_catalog(&self, call: &Call) -> Result<(), Error> {
         match &call.caller {
             Caller::User(_) => Ok(()),
             Caller::Token(claims, Some(_))

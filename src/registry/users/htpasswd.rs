@@ -31,7 +31,7 @@ pub(super) struct Table {
 
 /// A file and what was in it when it was last looked at.
 pub(super) struct Watched {
-    pub(super) file: PathBuf,
+    pub(in crate::registry) file: PathBuf,
     pub(super) rights: Rights,
     /// Nothing while the file may still be changing under this very stamp.
     seen: Option<Stamp>,
@@ -57,7 +57,7 @@ const MAX_COST: u32 = 15;
 const STEP: Duration = Duration::from_secs(2);
 
 impl Watched {
-    pub(super) fn new(settings: &Htpasswd) -> Self {
+    pub(in crate::registry) fn new(settings: &Htpasswd) -> Self {
         let rights = Rights::new(settings.access, settings.repositories.clone());
         Self { file: settings.file.clone(), rights, seen: None }
     }
@@ -97,7 +97,7 @@ impl Stamp {
 
 /// For the fuzz targets: whether it is a file of users.
 #[cfg(feature = "fuzzing")]
-pub(super) fn is_read(bytes: &[u8]) -> bool {
+pub(in crate::registry) fn is_read(bytes: &[u8]) -> bool {
     parse(bytes).is_ok()
 }
 

@@ -44,8 +44,8 @@ pub(super) struct Rights {
 
 /// A user of ours, without the password.
 #[derive(Debug)]
-pub(super) struct Account {
-    pub(super) name: String,
+pub(in crate::registry) struct Account {
+    pub(in crate::registry) name: String,
     pub(super) rights: Rights,
     /// Stands in tokens for the password they were given for: with another password they end.
     pub(super) mark: String,
@@ -53,7 +53,7 @@ pub(super) struct Account {
 
 /// Who sent a request, by its `Authorization`.
 #[derive(Clone)]
-pub(super) enum Caller {
+pub(in crate::registry) enum Caller {
     /// No credentials.
     Anonymous,
     /// Credentials that are not ours.
@@ -67,7 +67,7 @@ pub(super) enum Caller {
 }
 
 impl Rights {
-    pub(super) fn new(level: Level, writes: Option<Vec<Pattern>>) -> Self {
+    pub(in crate::registry) fn new(level: Level, writes: Option<Vec<Pattern>>) -> Self {
         Self { level, writes }
     }
 
@@ -77,7 +77,7 @@ impl Rights {
     }
 
     /// Whether this is allowed in a repository, by its canonical name.
-    pub(super) fn may(&self, action: Action, key: &RepositoryName) -> bool {
+    pub(in crate::registry) fn may(&self, action: Action, key: &RepositoryName) -> bool {
         match (action, self.level, &self.writes) {
             (Action::Pull, ..) | (_, Level::Write, None) => true,
             (_, Level::Read, _) => false,
@@ -96,7 +96,7 @@ impl std::fmt::Debug for User {
 
 impl Caller {
     /// The name for the log.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::registry) fn name(&self) -> &str {
         match self {
             Self::Anonymous | Self::Token(_, None) => "-",
             Self::Stranger | Self::Busy => "?",
@@ -106,12 +106,12 @@ impl Caller {
 }
 
 /// Name and password of `Authorization: Basic` (RFC 7617).
-pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+pub(in crate::registry) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     name_and_password(headers, &header::AUTHORIZATION)
 }
 
 /// Name and password of `Proxy-Authorization: Basic` (RFC 9110, section 11.7.2).
-pub(super) fn proxy_login(headers: &HeaderMap) -> Option<(String, String)> {
+pub(in crate::registry) fn proxy_login(headers: &HeaderMap) -> Option<(String, String)> {
     name_and_password(headers, &header::PROXY_AUTHORIZATION)
 }
 
@@ -123,7 +123,10 @@ fn name_and_password(headers: &HeaderMap, field: &HeaderName) -> Option<(String,
 }
 
 /// What follows the scheme in `Authorization` (RFC 9110, section 11.4).
-pub(super) fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+pub(in crate::registry) fn credentials<'a>(
+    headers: &'a HeaderMap,
+    scheme: &str,
+) -> Option<&'a str> {
     after_scheme(headers, &header::AUTHORIZATION, scheme)
 }
 

@@ -1,11 +1,10 @@
 use http::Response;
 use serde::Serialize;
 
-use super::base::demand_read;
-use super::call::Call;
 use super::tags::{link, paging};
-use super::{Error, Registry, respond};
 use crate::oci::RepositoryName;
+use crate::registry::call::Call;
+use crate::registry::{Error, Registry, respond};
 use crate::serve::Body;
 
 #[derive(Serialize)]
@@ -16,8 +15,8 @@ struct Catalog<'a> {
 impl Registry {
     /// `GET /v2/_catalog`, an extension every registry has; for authenticated readers. Names are the
     /// canonical ones.
-    pub(super) async fn catalog(&self, call: &Call) -> Result<Response<Body>, Error> {
-        demand_read(call)?;
+    pub(in crate::registry) async fn catalog(&self, call: &Call) -> Result<Response<Body>, Error> {
+        call.demand_read()?;
         self.access.demand_catalog(call)?;
         let page = self.storage.repositories(paging(call)?).await?;
         let mut response = respond::json(&Catalog { repositories: &page.entries });

@@ -1,4 +1,12 @@
-//! The registry's configuration file.
+//! What a server is told: its configuration file, zuul-registry's in its place, and the folder that
+//! `init` makes.
+
+pub(super) mod files;
+pub mod init;
+pub mod limits;
+pub mod namespaces;
+mod root;
+mod zuul_registry;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,15 +20,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::caller::{Level, User};
-use super::files::{private_folder, warn_if_open};
-use super::htpasswd::Htpasswd;
-use super::limits::Limits;
-use super::namespaces::{CacheConfig, NamespaceConfig};
-use super::service::StartError;
-use super::speculative::Speculative;
-use super::zuul_registry;
+use self::files::{private_folder, warn_if_open};
+use self::limits::Limits;
+use self::namespaces::{CacheConfig, NamespaceConfig};
 use crate::proxy;
+use crate::registry::service::StartError;
+use crate::registry::speculative::Speculative;
+use crate::registry::users::Htpasswd;
+use crate::registry::users::{Level, User};
 use crate::storage::Durability;
 
 /// What to do where there is no configuration.
@@ -170,7 +177,10 @@ impl Config {
     }
 
     /// One that says no more than it must.
-    pub(super) fn minimal(folder: PathBuf, token_key: PathBuf) -> Result<Self, String> {
+    pub(in crate::registry) fn minimal(
+        folder: PathBuf,
+        token_key: PathBuf,
+    ) -> Result<Self, String> {
         let mut config: Self = parse("storage: {folder: storage}\ntoken_key: token.key\n")?;
         config.storage.folder = folder;
         config.token_key = token_key;
@@ -237,7 +247,7 @@ fn checked(config: Config) -> Result<Config, String> {
 }
 
 /// Errors keep the place and the message, not the text: it holds passwords.
-pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(in crate::registry) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = error.render();
@@ -278,7 +288,7 @@ impl PublicUrl {
     }
 
     /// Host and port.
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::registry) fn host(&self) -> &str {
         self.0.split_once("://").map_or(&self.0, |(_, host)| host)
     }
 }

@@ -5,20 +5,20 @@ use futures_util::{StreamExt, stream};
 use http::header;
 use http::{Method, Response, StatusCode};
 
-use super::body::Allowed;
-use super::call::Call;
-use super::metrics::Spared;
-use super::names::Repository;
-use super::{Error, Registry, body, respond};
 use crate::auth::Action;
 use crate::oci::{Digest, RepositoryName};
+use crate::registry::body::Allowed;
+use crate::registry::call::Call;
+use crate::registry::names::Repository;
+use crate::registry::watch::Spared;
+use crate::registry::{Error, Registry, body, respond};
 use crate::serve::Body;
 use crate::storage::{self, ByteStream, UploadId};
 
 impl Registry {
     /// `/v2/<name>/blobs/uploads/`: starts an upload, takes a whole blob, or mounts one
     /// (distribution-spec, "Pushing blobs", "Mounting a blob from another repository").
-    pub(super) async fn uploads(
+    pub(in crate::registry) async fn uploads(
         &self,
         call: &mut Call,
         repository: Repository,
@@ -91,7 +91,7 @@ impl Registry {
     }
 
     /// `/v2/<name>/blobs/uploads/<id>`: an upload under way.
-    pub(super) async fn upload(
+    pub(in crate::registry) async fn upload(
         &self,
         call: &mut Call,
         repository: Repository,
@@ -192,7 +192,7 @@ fn chunk_start(call: &Call) -> Result<Option<u64>, Error> {
 }
 
 /// Some clients write it as HTTP does, `bytes <first>-<last>/<all>`.
-pub(super) fn parse_content_range(range: &str) -> Option<(u64, u64)> {
+pub(in crate::registry) fn parse_content_range(range: &str) -> Option<(u64, u64)> {
     let range = range.strip_prefix("bytes ").unwrap_or(range);
     let range = range.split_once('/').map_or(range, |(range, _)| range);
     let (first, last) = range.trim().split_once('-')?;

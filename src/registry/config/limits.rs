@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::config::Period;
+use super::Period;
 use super::namespaces::Size;
 use crate::serve;
 
@@ -40,7 +40,7 @@ impl Default for Limits {
 
 impl Limits {
     /// When a push that began at this moment has to have ended.
-    pub(super) fn end_of_push(&self, began: Instant) -> Instant {
+    pub(in crate::registry) fn end_of_push(&self, began: Instant) -> Instant {
         // What is further away than the clock reaches is a day away at least.
         began.checked_add(self.push.0).unwrap_or(began + Self::A_DAY)
     }
@@ -49,7 +49,7 @@ impl Limits {
 
     /// Those that `serve` sees to. Other connections wait in the system's queue, so that there are
     /// always files left to answer those that are there.
-    pub(super) fn of_connections(&self) -> serve::Limits {
+    pub(in crate::registry) fn of_connections(&self) -> serve::Limits {
         let files = serve::file_limit() / 4 * 3;
         serve::Limits {
             connections: self.connections.min(files).max(1),

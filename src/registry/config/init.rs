@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::files::{
     lock, new_token_key, private_file, private_folder, read_if_there, token_key, warn_if_open,
 };
-use super::root_config::{Wanted, settle};
-use super::service::StartError;
+use super::root::{Wanted, settle};
 use crate::oci::Registry;
 use crate::proxy;
+use crate::registry::service::StartError;
 use crate::tls::{Authority, Subject, server_config};
 use crate::zuul::Connection;
 
@@ -193,7 +193,7 @@ fn certificates(
 }
 
 /// The certificate authority that `init` made in a folder.
-pub(super) fn authority(folder: &Path) -> Result<Authority, StartError> {
+pub(in crate::registry) fn authority(folder: &Path) -> Result<Authority, StartError> {
     let missing = |what: &str| StartError::Config {
         file: folder.display().to_string(),
         reason: format!("there is no {what} of a certificate authority that `init` made"),

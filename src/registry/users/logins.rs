@@ -9,10 +9,10 @@ use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::caller::{Account, Rights, User};
-use super::files;
 use super::htpasswd::{self, Htpasswd, Table, Watched};
-use super::service::StartError;
 use super::signer::Signer;
+use crate::registry::config::files;
+use crate::registry::service::StartError;
 
 /// How often is looked whether a file of users has changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const PROVEN: usize = 4096;
 /// bcrypt is slow on purpose, so it runs on few threads of its own kind, and a password that was right
 /// once is known again by a keyed hash. A name that is unknown, and a name with a wrong password, cost
 /// the same work.
-pub(super) struct Logins {
+pub(in crate::registry) struct Logins {
     signer: Arc<Signer>,
     /// With the seals of their names and passwords.
     plain: Vec<(Arc<Account>, Seal, Seal)>,
@@ -43,7 +43,7 @@ pub(super) struct Logins {
 
 /// What somebody who gives a name and a password is.
 #[derive(Debug)]
-pub(super) enum Login {
+pub(in crate::registry) enum Login {
     /// A user of ours.
     Known(Arc<Account>),
     /// Nobody here, or the password is wrong.
@@ -76,7 +76,7 @@ impl Logins {
     ///
     /// # Errors
     /// A file cannot be read or holds what is not understood, or a name is there twice.
-    pub(super) fn open(
+    pub(in crate::registry) fn open(
         users: &[User],
         htpasswd: &[Htpasswd],
         signer: Arc<Signer>,
@@ -119,14 +119,14 @@ impl Logins {
     }
 
     /// The user of this name, for tokens.
-    pub(super) fn account(&self, name: &str) -> Option<Arc<Account>> {
+    pub(in crate::registry) fn account(&self, name: &str) -> Option<Arc<Account>> {
         let plain = self.plain.iter().map(|(account, ..)| account);
         let found = plain.into_iter().find(|account| account.name == name).cloned();
         found.or_else(|| self.files().entries.get(name).map(|entry| Arc::clone(&entry.account)))
     }
 
     /// Looks at a name and a password.
-    pub(super) async fn login(&self, name: &str, password: &str) -> Login {
+    pub(in crate::registry) async fn login(&self, name: &str, password: &str) -> Login {
         if let Some(account) = self.plain_login(name, password) {
             return Login::Known(account);
         }
@@ -176,7 +176,7 @@ impl Logins {
 
     /// Reads files that change, for as long as it is polled. One that cannot be used is named in the
     /// log, and its users stay as they were.
-    pub(super) async fn watch(self: Arc<Self>) -> Infallible {
+    pub(in crate::registry) async fn watch(self: Arc<Self>) -> Infallible {
         if self.watched.lock().await.is_empty() {
             std::future::pending::<()>().await;
         }
@@ -315,7 +315,7 @@ mod tests {
 
     use super::*;
     use crate::auth::Action;
-    use crate::registry::caller::Level;
+    use crate::registry::users::caller::Level;
 
     fn line(name: &str, password: &str, cost: u32) -> String {
         format!("{name}:{}\n", bcrypt::hash(password, cost).unwrap())

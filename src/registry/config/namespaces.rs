@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::config::{Config, Period, Store};
-use super::service::StartError;
-use super::speculative::Leads;
+use super::{Config, Period, Store};
 use crate::auth::{CredentialStore, Credentials};
 use crate::http::{AddressPolicy, Network};
 use crate::layers::{Layers, Limits, Namespace};
 use crate::oci::Registry;
 use crate::pointers::Pointers;
+use crate::registry::service::StartError;
+use crate::registry::speculative::Leads;
 use crate::storage::{Filesystem, Storage};
 
 /// A registry that is asked for what is not here.
@@ -99,7 +99,7 @@ impl CacheConfig {
 }
 
 /// The layers over and below a store.
-pub(super) async fn layers(
+pub(in crate::registry) async fn layers(
     config: &Config,
     local: &Arc<dyn Storage>,
     pointers: Option<&Arc<Pointers>>,
@@ -122,7 +122,7 @@ pub(super) async fn layers(
 }
 
 /// Looks whether the namespaces can be used, as far as their files tell.
-pub(super) fn check(config: &Config) -> Result<(), StartError> {
+pub(in crate::registry) fn check(config: &Config) -> Result<(), StartError> {
     read(config).map(drop)
 }
 
@@ -199,7 +199,7 @@ impl NamespaceConfig {
     }
 
     /// Its files, to be found from the folder of the configuration.
-    pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+    pub(in crate::registry) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         self.ca.iter_mut().chain(&mut self.authfile)
     }
 }

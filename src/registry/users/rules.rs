@@ -27,7 +27,7 @@ pub struct InvalidPattern(String);
 
 impl Pattern {
     /// Whether a repository, by its canonical name, is meant.
-    pub(super) fn matches(&self, key: &RepositoryName) -> bool {
+    pub(in crate::registry) fn matches(&self, key: &RepositoryName) -> bool {
         match &self.0 {
             Kind::All => true,
             Kind::One(name) => name == key,

@@ -6,20 +6,20 @@ use std::time::Instant;
 use http::header::{HeaderMap, HeaderName};
 use http::{Method, StatusCode};
 
-use super::call::Call;
 use super::metrics::Metrics;
 use crate::layers::Layer;
+use crate::registry::call::Call;
 use crate::serve::Sent;
 
 /// The request's name, for whoever looks for it in the log.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(in crate::registry) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a client may call its request, at most.
 const MAX_ID_BYTES: usize = 64;
 
 /// What is known of a request, for the line it leaves in the log and for the metrics. Both are written
 /// when its answer has left, or when the client has gone before there was one.
-pub(super) struct Record {
+pub(in crate::registry) struct Record {
     metrics: Arc<Metrics>,
     started: Instant,
     id: Arc<str>,
@@ -35,7 +35,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(call: &Call, route: &'static str, metrics: Arc<Metrics>) -> Self {
+    pub(in crate::registry) fn new(
+        call: &Call,
+        route: &'static str,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         metrics.begin();
         Self {
             metrics,
@@ -54,22 +58,22 @@ impl Record {
     }
 
     /// Who sent it is known.
-    pub(super) fn of_user(&mut self, name: &str) {
+    pub(in crate::registry) fn of_user(&mut self, name: &str) {
         name.clone_into(&mut self.user);
     }
 
     /// The request did not end: nobody may be there to read the answer.
-    pub(super) fn broke_off(&mut self, broke_off: bool) {
+    pub(in crate::registry) fn broke_off(&mut self, broke_off: bool) {
         self.broke_off = broke_off;
     }
 
     /// There is an answer, from this layer.
-    pub(super) fn answered(&mut self, status: StatusCode, layer: Option<Layer>) {
+    pub(in crate::registry) fn answered(&mut self, status: StatusCode, layer: Option<Layer>) {
         self.answer = Some((status, layer));
     }
 
     /// The answer has left.
-    pub(super) fn sent(mut self, sent: Sent) {
+    pub(in crate::registry) fn sent(mut self, sent: Sent) {
         self.sent = sent;
     }
 
@@ -138,7 +142,7 @@ impl Line<'_> {
 }
 
 /// The name a client gave its request, if it is short and clean.
-pub(super) fn id_of(headers: &HeaderMap) -> Option<Arc<str>> {
+pub(in crate::registry) fn id_of(headers: &HeaderMap) -> Option<Arc<str>> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let clean = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = !id.is_empty() && id.len() <= MAX_ID_BYTES;
@@ -146,7 +150,7 @@ pub(super) fn id_of(headers: &HeaderMap) -> Option<Arc<str>> {
 }
 
 /// A name for a request: unlike every other of this process, and most likely of every other one.
-pub(super) fn new_id() -> Arc<str> {
+pub(in crate::registry) fn new_id() -> Arc<str> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static START: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     let start = START.get_or_init(|| {

@@ -2,12 +2,11 @@ use http::Response;
 use http::header;
 use serde::Serialize;
 
-use super::base::demand_read;
-use super::call::Call;
-use super::names::Repository;
-use super::{Error, Registry, respond};
 use crate::auth::Action;
 use crate::oci::{RepositoryName, Tag};
+use crate::registry::call::Call;
+use crate::registry::names::Repository;
+use crate::registry::{Error, Registry, respond};
 use crate::serve::Body;
 use crate::storage::{Page, Paging};
 
@@ -19,12 +18,12 @@ struct TagList<'a> {
 
 impl Registry {
     /// `GET /v2/<name>/tags/list` (distribution-spec, "Listing Tags").
-    pub(super) async fn tags(
+    pub(in crate::registry) async fn tags(
         &self,
         call: &Call,
         repository: Repository,
     ) -> Result<Response<Body>, Error> {
-        demand_read(call)?;
+        call.demand_read()?;
         self.access.demand(call, &repository, Action::Pull)?;
         let reader = self.reader(call, &repository);
         let page = self.layers.tags(reader, &repository.key, paging(call)?).await;
@@ -46,7 +45,7 @@ pub(super) fn paging(call: &Call) -> Result<Paging, Error> {
 }
 
 /// Says where the list goes on. A page of no entries goes nowhere.
-pub(super) fn link<T: AsRef<str>>(
+pub(in crate::registry) fn link<T: AsRef<str>>(
     call: &Call,
     response: &mut Response<Body>,
     page: &Page<T>,
