@@ -4,6 +4,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::rounds::{Socket, speak};
 use super::stall::Stall;
@@ -26,8 +27,7 @@ impl<H: Handler> Shared<H> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "small writes may wait");
         }
-        let Line { limits, signals } = &self.line;
-        let stream = Stall::new(stream, limits.stall);
+        let stream = Stall::new(stream, self.line.limits.stall);
         let peer = Peer { address, secure: self.tls.is_some() };
         match &self.tls {
             None => {
@@ -35,19 +35,30 @@ impl<H: Handler> Shared<H> {
                 speak(stream, socket, peer, &self.handler, &self.line).await;
             }
             Some(tls) => {
-                let handshake =
-                    tls.accept_with(stream, |session| session.set_buffer_limit(Some(TLS_BUFFER)));
-                let handshake = timeout(limits.handshake, handshake);
-                match signals.abort.run_until_cancelled(handshake).await {
-                    Some(Ok(Ok(stream))) => self.line.speak(stream, peer, &self.handler).await,
-                    Some(Ok(Err(error))) => {
-                        tracing::debug!(%address, %error, "the TLS handshake failed");
-                    }
-                    Some(Err(_)) => tracing::debug!(%address, "the TLS handshake took too long"),
-                    None => {}
+                // Boxed: it is short, and its place would be kept for as long as the connection lasts.
+                if let Some(stream) = Box::pin(self.shake_hands(tls, stream, address)).await {
+                    speak(stream, None, peer, &self.handler, &self.line).await;
                 }
             }
         }
+    }
+
+    async fn shake_hands(
+        &self,
+        tls: &TlsAcceptor,
+        stream: Stall<TcpStream>,
+        address: SocketAddr,
+    ) -> Option<Box<TlsStream<Stall<TcpStream>>>> {
+        let Line { limits, signals } = &self.line;
+        let handshake =
+            tls.accept_with(stream, |session| session.set_buffer_limit(Some(TLS_BUFFER)));
+        let handshake = timeout(limits.handshake, handshake);
+        match signals.abort.run_until_cancelled(handshake).await? {
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            Ok(Err(error)) => tracing::debug!(%address, %error, "the TLS handshake failed"),
+            Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
+        }
+        None
     }
 }
 

@@ -252,6 +252,10 @@ impl<S> Metered<S> {
 
     /// Gives back what was read and not used.
     pub(super) fn unread(&mut self, bytes: Bytes) {
+        // Bytes hold the whole buffer they were read into, even if they are none.
+        if bytes.is_empty() {
+            return;
+        }
         self.early = match self.early.is_empty() {
             true => bytes,
             false => [bytes, std::mem::take(&mut self.early)].concat().into(),
@@ -328,4 +332,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Buffer {
+        _held: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_does_not_keep_the_buffer_of_its_last_request() {
+        let used = Arc::new(());
+        let mut stream = Metered::new((), Wire::default());
+        stream.unread(Bytes::from_owner(Buffer { _held: Arc::clone(&used) }));
+        assert_eq!(Arc::strong_count(&used), 1);
+    }
 }

@@ -56,12 +56,13 @@ impl Line {
     }
 
     /// Speaks HTTP/1.1 on a stream as the server does on its own: with its limits, until it ends.
-    pub async fn speak<S, H>(&self, stream: S, peer: Peer, handler: &Arc<H>)
+    pub fn speak<S, H>(&self, stream: S, peer: Peer, handler: &Arc<H>) -> impl Future<Output = ()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Handler,
     {
-        rounds::speak(stream, None, peer, handler, self).await;
+        // A TLS session is a kilobyte and more, and every state of what follows would hold its place.
+        rounds::speak(Box::new(stream), None, peer, handler, self)
     }
 }
 
