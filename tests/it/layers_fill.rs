@@ -9,8 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use zuul_images::oci::Digest;
-use zuul_images::registry::config::Period;
-use zuul_images::registry::config::namespaces::Size;
+use zuul_images::registry::config::{Period, Size};
 
 use crate::support::faulty::Fault;
 use crate::support::http::{Answer, open, receive, send};

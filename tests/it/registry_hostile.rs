@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use zuul_images::oci::Digest;
-use zuul_images::registry::config::Period;
-use zuul_images::registry::config::namespaces::Size;
+use zuul_images::registry::config::{Period, Size};
 
 use crate::support::http::{open, receive, send};
 use crate::support::registry::{READER, Registry, basic, image};

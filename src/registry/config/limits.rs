@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::Period;
-use super::namespaces::Size;
+use super::{Period, Size};
 use crate::serve;
 
 /// What one client may use up: the section `limits` of the configuration.

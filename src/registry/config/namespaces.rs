@@ -3,13 +3,12 @@
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Config, Period, Store};
+use super::{Config, Period, Size, Store};
 use crate::auth::{CredentialStore, Credentials};
 use crate::http::{AddressPolicy, Network};
 use crate::layers::{Layers, Limits, Namespace};
@@ -59,16 +58,6 @@ pub struct CacheConfig {
     /// public.
     pub allow: Vec<Network>,
 }
-
-/// A number of bytes as people write it: `512MiB`, `20GiB`, `1000`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Size(pub u64);
-
-/// A text that is no number of bytes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a number of bytes such as 512MiB, 20GiB or 1TiB")]
-pub struct InvalidSize(String);
 
 impl Default for CacheConfig {
     fn default() -> Self {
@@ -215,34 +204,6 @@ fn default_ttl() -> Period {
     Period(Duration::from_secs(60))
 }
 
-impl FromStr for Size {
-    type Err = InvalidSize;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSize> {
-        let invalid = || InvalidSize(text.chars().take(40).collect());
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at_checked(digits).ok_or_else(invalid)?;
-        let factor: u64 = match unit {
-            "" | "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            "TiB" => 1 << 40,
-            _ => return Err(invalid()),
-        };
-        let number: u64 = number.parse().map_err(|_| invalid())?;
-        number.checked_mul(factor).map(Self).ok_or_else(invalid)
-    }
-}
-
-impl TryFrom<String> for Size {
-    type Error = InvalidSize;
-
-    fn try_from(text: String) -> Result<Self, InvalidSize> {
-        text.parse()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -295,14 +256,5 @@ mod tests {
             let read = namespace(name).read().unwrap();
             assert_eq!((read.url.as_str(), read.has_login), (url, false));
         }
-    }
-
-    #[test]
-    fn sizes_have_binary_units() {
-        for text in ["", "MiB", "-1", "1.5GiB", "5 GiB", "5GB", "99999999TiB", "5é"] {
-            assert!(text.parse::<Size>().is_err(), "{text}");
-        }
-        assert_eq!("20GiB".parse(), Ok(Size(20 << 30)));
-        assert_eq!("1000".parse(), Ok(Size(1000)));
     }
 }
