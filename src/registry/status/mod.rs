@@ -1,6 +1,7 @@
 //! What people look at: `/status`, a page and its JSON twin.
 
 mod details;
+mod entries;
 mod listing;
 mod page;
 mod query;
@@ -13,7 +14,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::{Response, header};
 use sha2::{Digest as _, Sha256};
 
-use self::listing::Entry;
+use self::entries::Entry;
 pub(super) use self::listing::Listing;
 use self::query::Query;
 use self::report::{Bytes, Count, Image, Images, Report, Requests, Running, Saved, Sent, Store};

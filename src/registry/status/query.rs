@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
-use super::listing::{Filter, Place, Position};
+use super::entries::{Filter, Place};
+use super::listing::Position;
 use crate::layers::Layer;
 use crate::registry::Error;
 use crate::registry::call::Call;
