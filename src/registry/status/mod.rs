@@ -6,6 +6,7 @@ mod listing;
 mod page;
 mod query;
 mod report;
+mod text;
 mod upstreams;
 
 use std::time::SystemTime;

@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use maud::{Markup, html};
 
-use super::page::{ago, bytes, number, period, shown};
+use super::text::{ago, bytes, number, period, shown};
 use crate::layers::UpstreamReport;
 
 /// How the registries do that this one fetches from. Nothing where there are none.
