@@ -1,44 +1,34 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
-use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::sync::Mutex as Turn;
 use tokio::task::spawn_blocking;
 
 use super::caller::{Account, Rights, User};
+use super::comparisons::{Busy, Comparisons};
 use super::htpasswd::{self, Htpasswd, Table, Watched};
-use super::signer::Signer;
+use super::signer::{Seal, Signer};
 use crate::registry::config::files;
 use crate::registry::service::StartError;
 
 /// How often is looked whether a file of users has changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How many logins may wait for their comparison with bcrypt; further ones are sent away.
-const QUEUE: usize = 32;
-
-/// How many proven passwords are remembered.
-const PROVEN: usize = 4096;
-
 /// Who may log in, from the configuration and from files of users.
 ///
-/// bcrypt is slow on purpose, so it runs on few threads of its own kind, and a password that was right
-/// once is known again by a keyed hash. A name that is unknown, and a name with a wrong password, cost
-/// the same work.
+/// A name that is unknown, and a name with a wrong password, cost the same work.
 pub(in crate::registry) struct Logins {
     signer: Arc<Signer>,
     /// With the seals of their names and passwords.
     plain: Vec<(Arc<Account>, Seal, Seal)>,
     /// Makes the seals; of this process only.
-    sealer: Signer,
+    sealer: Arc<Signer>,
     watched: Turn<Vec<Watched>>,
     files: RwLock<Arc<Files>>,
-    proven: Mutex<HashMap<String, Seal>>,
-    queue: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    comparisons: Comparisons,
 }
 
 /// What somebody who gives a name and a password is.
@@ -68,9 +58,6 @@ struct Entry {
     file: usize,
 }
 
-/// A keyed hash that stands for a text nobody wants to keep.
-type Seal = [u8; 32];
-
 impl Logins {
     /// Reads the files. Blocking.
     ///
@@ -81,27 +68,21 @@ impl Logins {
         htpasswd: &[Htpasswd],
         signer: Arc<Signer>,
     ) -> Result<Self, StartError> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| StartError::Io {
-            doing: "make a random key".to_owned(),
-            source: std::io::Error::other(error),
-        })?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let sealer = Arc::new(Signer::random()?);
         let mut logins = Self {
             plain: Vec::new(),
-            sealer: Signer::new(key),
             watched: Turn::new(Vec::new()),
             files: RwLock::default(),
-            proven: Mutex::default(),
-            queue: Arc::new(Semaphore::new(QUEUE)),
-            turns: Arc::new(Semaphore::new((threads / 2).max(1))),
+            comparisons: Comparisons::new(Arc::clone(&sealer)),
+            sealer,
             signer,
         };
         for user in users {
             let rights = Rights::new(user.access, user.repositories.clone());
             let account = logins.make_account(&user.name, &user.password, rights);
-            let seals = (logins.seal(&[&user.name]), logins.seal(&[&user.password]));
-            logins.plain.push((account, seals.0, seals.1));
+            let seal = |text: &str| logins.sealer.seal(&[text]);
+            let (name, password) = (seal(&user.name), seal(&user.password));
+            logins.plain.push((account, name, password));
         }
         let mut watched: Vec<Watched> = htpasswd.iter().map(Watched::new).collect();
         let mut all = Files::default();
@@ -136,35 +117,17 @@ impl Logins {
         }
         let entry = files.entries.get(name);
         let hash = entry.map(|entry| entry.hash.as_str());
-        let seal = self.seal(&[name, hash.unwrap_or_default(), password]);
-        if let Some(entry) = entry.filter(|_| self.is_proven(name, &seal)) {
-            return Login::Known(Arc::clone(&entry.account));
-        }
-        // Both places go with the work, not with the request: who hangs up frees nothing.
-        let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return Login::Busy };
-        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return Login::Busy };
-        if let Some(entry) = entry.filter(|_| self.is_proven(name, &seal)) {
-            return Login::Known(Arc::clone(&entry.account));
-        }
-        let (password, hash, cost) = (password.to_owned(), hash.map(str::to_owned), files.cost);
-        let compared = spawn_blocking(move || {
-            let right = compare(&password, hash.as_deref(), cost);
-            drop((place, turn));
-            right
-        });
-        let right = compared.await.unwrap_or(false);
-        match entry.filter(|_| right) {
-            Some(entry) => {
-                self.remember(name, seal);
-                Login::Known(Arc::clone(&entry.account))
-            }
-            None => Login::Unknown,
+        let right = self.comparisons.is_right(name, password, hash, files.cost).await;
+        match (right, entry) {
+            (Ok(true), Some(entry)) => Login::Known(Arc::clone(&entry.account)),
+            (Ok(_), _) => Login::Unknown,
+            (Err(Busy), _) => Login::Busy,
         }
     }
 
     /// The user of the configuration with this name and password. Takes as long for a wrong one.
     fn plain_login(&self, name: &str, password: &str) -> Option<Arc<Account>> {
-        let given = (self.seal(&[name]), self.seal(&[password]));
+        let given = (self.sealer.seal(&[name]), self.sealer.seal(&[password]));
         let mut found = None;
         for (account, name, password) in &self.plain {
             if bool::from(given.0.ct_eq(name) & given.1.ct_eq(password)) {
@@ -259,24 +222,6 @@ impl Logins {
     fn files(&self) -> Arc<Files> {
         Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
     }
-
-    fn is_proven(&self, name: &str, seal: &Seal) -> bool {
-        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        proven.get(name).is_some_and(|known| bool::from(known.ct_eq(seal)))
-    }
-
-    fn remember(&self, name: &str, seal: Seal) {
-        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        if proven.len() >= PROVEN && !proven.contains_key(name) {
-            let any = proven.keys().next().cloned();
-            any.map(|any| proven.remove(&any));
-        }
-        proven.insert(name.to_owned(), seal);
-    }
-
-    fn seal(&self, texts: &[&str]) -> Seal {
-        self.sealer.seal(texts)
-    }
 }
 
 impl Files {
@@ -286,24 +231,6 @@ impl Files {
         };
         self.entries.len() == other.entries.len() && self.entries.iter().all(same)
     }
-}
-
-/// Whether a password belongs to a hash; without a hash it does not. A wrong one costs what a comparison
-/// at the full cost does, so that time tells nothing of names and hashes. Blocking.
-fn compare(password: &str, hash: Option<&str>, full: u32) -> bool {
-    if hash.is_some_and(|hash| bcrypt::verify(password, hash).unwrap_or(false)) {
-        return true;
-    }
-    for cost in rest(hash.map(htpasswd::cost), full) {
-        let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
-    }
-    false
-}
-
-/// What is left to do after a comparison at `done`, each step twice the one before:
-/// 2^n + (2^n + 2^(n+1) + … + 2^(full-1)) = 2^full.
-fn rest(done: Option<u32>, full: u32) -> Range<u32> {
-    done.map_or(full..full.saturating_add(1), |done| done..full)
 }
 
 #[cfg(test)]
@@ -384,8 +311,7 @@ mod tests {
         let files = [file(&folder, "f", Level::Read, &text)];
         let logins = open(&[user("zuul", "plain")], &files).unwrap();
         assert!(known(&logins, "proven", "right").await);
-        let all = u32::try_from(QUEUE).unwrap();
-        let places = Arc::clone(&logins.queue).try_acquire_many_owned(all).unwrap();
+        let places = logins.comparisons.take_every_place();
         for (name, password) in [("proven", "wrong"), ("new", "right"), ("nobody", "x")] {
             assert!(matches!(logins.login(name, password).await, Login::Busy), "{name}");
         }
@@ -393,22 +319,6 @@ mod tests {
         assert!(known(&logins, "zuul", "plain").await);
         drop(places);
         assert!(known(&logins, "new", "right").await);
-    }
-
-    #[tokio::test]
-    async fn what_is_remembered_is_bounded_and_holds_no_password() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = [file(&folder, "f", Level::Read, &line("a", "right", 4))];
-        let logins = open(&[], &files).unwrap();
-        for number in 0..PROVEN + 10 {
-            logins.remember(&number.to_string(), [0; 32]);
-        }
-        assert_eq!(logins.proven.lock().unwrap().len(), PROVEN);
-        assert!(known(&logins, "a", "right").await);
-        let seal = *logins.proven.lock().unwrap().get("a").unwrap();
-        assert!(!seal.windows(5).any(|bytes| bytes == b"right"));
-        // Another process, another key.
-        assert_ne!(seal, open(&[], &files).unwrap().seal(&["a", "right"]));
     }
 
     #[tokio::test]
@@ -436,14 +346,5 @@ mod tests {
         assert_ne!(logins.account("a").unwrap().mark, mark);
         assert!(logins.account("b").is_none());
         assert!(logins.account("zuul").is_some());
-    }
-
-    #[test]
-    fn a_wrong_password_costs_the_same_whoever_it_is_for() {
-        let work = |costs: Range<u32>| costs.map(|cost| 1_u64 << cost).sum::<u64>();
-        for done in 4..=12 {
-            assert_eq!((1 << done) + work(rest(Some(done), 12)), 1 << 12, "{done}");
-        }
-        assert_eq!(work(rest(None, 12)), 1 << 12);
     }
 }

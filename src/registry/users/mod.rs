@@ -3,6 +3,7 @@
 
 mod access;
 pub(super) mod caller;
+mod comparisons;
 pub(super) mod htpasswd;
 mod logins;
 pub(super) mod rules;

@@ -8,6 +8,7 @@ use sha2::Sha256;
 use super::caller::Account;
 use crate::auth::{Action, Scope};
 use crate::oci::{Digest, RepositoryName};
+use crate::registry::service::StartError;
 
 /// How long a token is good for.
 pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -18,6 +19,9 @@ const CLOCKS: Duration = Duration::from_secs(60);
 /// The head of our tokens, a JWT's (RFC 7515). Others are refused without a look, whatever algorithm
 /// they name.
 const HEAD: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+
+/// A keyed hash that stands for a text nobody wants to keep.
+pub(super) type Seal = [u8; 32];
 
 /// Makes and checks tokens.
 pub(in crate::registry) struct Signer {
@@ -51,6 +55,19 @@ impl Signer {
             *to = from;
         }
         Self { block }
+    }
+
+    /// With a key that only this process has.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(super) fn random() -> Result<Self, StartError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| StartError::Io {
+            doing: "make a random key".to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        Ok(Self::new(key))
     }
 
     /// A token for a user, or for anybody, good from `now` on.
@@ -111,7 +128,7 @@ impl Signer {
     }
 
     /// A keyed hash of texts, none of which runs into the next.
-    pub(super) fn seal(&self, texts: &[&str]) -> [u8; 32] {
+    pub(super) fn seal(&self, texts: &[&str]) -> Seal {
         let mut mac = Hmac::<Sha256>::new(&self.block.into());
         for text in texts {
             mac.update(&(text.len() as u64).to_le_bytes());
