@@ -28,7 +28,7 @@ impl Inner {
         digest: &Digest,
         lent: &Lent,
     ) -> Result<Option<u64>, Error> {
-        let draft = match self.files.draft_shared(&lent.path) {
+        let draft = match self.files.drafts.shared(&lent.path) {
             Ok(draft) => draft,
             Err(error) if is_elsewhere(&error) => return Ok(None),
             Err(error) => return Err(failed("link", &lent.path, error)),

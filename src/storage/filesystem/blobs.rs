@@ -139,10 +139,10 @@ impl Inner {
         size: u64,
         unsynced: &mut Unsynced,
     ) -> Result<bool, Error> {
-        let draft = self.files.draft_folder()?;
+        let draft = self.files.drafts.folder()?;
         let data = draft.path().join(DATA);
         self.files.rename(bytes, &data, &mut Unsynced::default())?;
-        let link = self.files.draft_link(&size.to_string())?;
+        let link = self.files.drafts.link(&size.to_string())?;
         let name = layout::flat_name(repository);
         self.files.place(link, &draft.path().join(name), &mut Unsynced::default())?;
         self.files.sync_names(draft.path())?;
@@ -165,7 +165,7 @@ impl Inner {
         size: u64,
         unsynced: &mut Unsynced,
     ) -> Result<(), Error> {
-        let draft = self.files.draft_link(&size.to_string())?;
+        let draft = self.files.drafts.link(&size.to_string())?;
         self.files.place(draft, &self.layout.link(repository, digest), unsynced)?;
         // Somebody else may have made the folder just now.
         let folder = self.layout.content(digest);

@@ -2,10 +2,10 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::Disk;
+use super::drafts::{Draft, Drafts};
 use crate::storage::{Durability, Error};
 
 /// How many folders are remembered to be on the disk for good.
@@ -13,25 +13,16 @@ const REMEMBERED: usize = 10_000;
 
 /// Changes files such that at every moment each is either as before or as after.
 ///
-/// What is to last is a draft first, a file or folder in the temporary folder. It is synced, placed by
-/// a rename, and then the folder of its name is synced. Work that may sync at once is given at once, so
-/// that one commit of the disk's journal serves it all.
+/// What is to last is a [`Draft`] first. It is synced, placed by a rename, and then the folder of its
+/// name is synced. Work that may sync at once is given at once, so that one commit of the disk's journal
+/// serves it all.
 pub(super) struct Files {
+    /// Makes what is placed later.
+    pub(super) drafts: Drafts,
     root: PathBuf,
-    temporary: PathBuf,
     durability: Durability,
     disk: Arc<dyn Disk>,
-    /// First part of the names of drafts: another process must not take the same.
-    prefix: String,
-    next: AtomicU64,
     lasting: Mutex<HashSet<PathBuf>>,
-}
-
-/// A file or folder that has no name yet. Without one at its end it is removed.
-pub(super) struct Draft {
-    path: PathBuf,
-    file: Option<File>,
-    disk: Arc<dyn Disk>,
 }
 
 /// Folders with names that may not last yet.
@@ -46,88 +37,17 @@ impl Files {
         disk: Arc<dyn Disk>,
         prefix: String,
     ) -> Self {
-        let root = root.to_owned();
-        let (next, lasting) = (AtomicU64::new(0), Mutex::default());
-        Self { root, temporary, durability, disk, prefix, next, lasting }
+        let drafts = Drafts::new(temporary, durability, Arc::clone(&disk), prefix);
+        Self { drafts, root: root.to_owned(), durability, disk, lasting: Mutex::default() }
     }
 
     /// Writes a whole file.
     pub(super) fn write(&self, path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
-        let draft = self.draft(parts)?;
-        self.sync_drafts(&[&draft])?;
+        let draft = self.drafts.file(parts)?;
+        self.drafts.sync(&[&draft])?;
         let mut unsynced = Unsynced::default();
         self.place(draft, path, &mut unsynced)?;
         self.settle(unsynced)
-    }
-
-    /// A file of these bytes, not synced.
-    pub(super) fn draft(&self, parts: &[&[u8]]) -> Result<Draft, Error> {
-        let path = self.draft_path();
-        let file = self.disk.create(&path).map_err(|e| failed("create", &path, e))?;
-        let disk = Arc::clone(&self.disk);
-        let draft = Draft { path, file: Some(file), disk };
-        let mut offset = 0;
-        for part in parts {
-            self.write_at(&draft, offset, part)?;
-            offset += part.len() as u64;
-        }
-        Ok(draft)
-    }
-
-    fn write_at(&self, draft: &Draft, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let Some(file) = &draft.file else { return Ok(()) };
-        self.disk
-            .write(file, &draft.path, offset, bytes)
-            .map_err(|e| failed("write", &draft.path, e))
-    }
-
-    /// A second name for a file that nobody writes to.
-    pub(super) fn draft_shared(&self, file: &Path) -> io::Result<Draft> {
-        let path = self.draft_path();
-        self.disk.share(file, &path)?;
-        Ok(Draft { path, file: None, disk: Arc::clone(&self.disk) })
-    }
-
-    /// A symbolic link with this text.
-    pub(super) fn draft_link(&self, text: &str) -> Result<Draft, Error> {
-        let path = self.draft_path();
-        self.disk.link(text, &path).map_err(|e| failed("create", &path, e))?;
-        Ok(Draft { path, file: None, disk: Arc::clone(&self.disk) })
-    }
-
-    /// An empty folder.
-    pub(super) fn draft_folder(&self) -> Result<Draft, Error> {
-        let path = self.draft_path();
-        self.disk.make_folder(&path).map_err(|e| failed("create", &path, e))?;
-        Ok(Draft { path, file: None, disk: Arc::clone(&self.disk) })
-    }
-
-    fn draft_path(&self) -> PathBuf {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.temporary.join(format!("{}{number}", self.prefix))
-    }
-
-    /// Before a rename: the bytes. Each on a thread of its own, so that the disk takes them together.
-    pub(super) fn sync_drafts(&self, drafts: &[&Draft]) -> Result<(), Error> {
-        let files = |draft: &&Draft| Some((draft.file.as_ref()?.try_clone(), draft.path.clone()));
-        let Some((first, others)) = drafts.split_first().filter(|_| self.commits()) else {
-            return Ok(());
-        };
-        let sync = |draft: &&Draft| match files(draft) {
-            None => Ok(()),
-            Some((file, path)) => file
-                .and_then(|file| self.disk.sync_file(&file, &path))
-                .map_err(|e| failed("sync", &path, e)),
-        };
-        std::thread::scope(|scope| {
-            let others: Vec<_> =
-                others.iter().map(|draft| scope.spawn(move || sync(draft))).collect();
-            let result = sync(first);
-            others.into_iter().fold(result, |result, other| {
-                let died = || Err(Error::Damaged("a thread died while it synced".to_owned()));
-                result.and(other.join().unwrap_or_else(|_| died()))
-            })
-        })
     }
 
     /// Before the rename of a folder: the names in it.
@@ -141,25 +61,25 @@ impl Files {
     /// Gives a draft its name, making the folder where needed.
     pub(super) fn place(
         &self,
-        mut draft: Draft,
+        draft: Draft,
         to: &Path,
         unsynced: &mut Unsynced,
     ) -> Result<(), Error> {
-        self.rename(&draft.path, to, unsynced)?;
-        draft.path = PathBuf::new();
+        self.rename(draft.path(), to, unsynced)?;
+        draft.placed();
         Ok(())
     }
 
     /// As `place`; gives the draft back with the system's own error.
     pub(super) fn try_place(
         &self,
-        mut draft: Draft,
+        draft: Draft,
         to: &Path,
         unsynced: &mut Unsynced,
     ) -> Result<(), (Draft, io::Error)> {
-        match self.try_rename(&draft.path, to, unsynced) {
+        match self.try_rename(draft.path(), to, unsynced) {
             Ok(()) => {
-                draft.path = PathBuf::new();
+                draft.placed();
                 Ok(())
             }
             Err(error) => Err((draft, error)),
@@ -254,11 +174,11 @@ impl Files {
         path: &Path,
         unsynced: &mut Unsynced,
     ) -> Result<Option<Draft>, Error> {
-        let to = self.draft_path();
+        let to = self.drafts.next_path();
         match self.try_rename(path, &to, &mut Unsynced::default()) {
             Ok(()) => {
                 self.note(path.parent().unwrap_or(path), unsynced);
-                Ok(Some(Draft { path: to, file: None, disk: Arc::clone(&self.disk) }))
+                Ok(Some(self.drafts.at(to)))
             }
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(failed("remove", path, error)),
@@ -336,25 +256,8 @@ impl Files {
     }
 }
 
-impl Draft {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if self.path.as_os_str().is_empty() {
-            return;
-        }
-        // The temporary folder is emptied at the next start too.
-        if self.disk.remove(&self.path).is_err() {
-            let _ = remove_all(&*self.disk, &self.path);
-        }
-    }
-}
-
-fn remove_all(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+/// Removes a folder with all in it.
+pub(super) fn remove_all(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if is_absent(&error) => return Ok(()),
         entries => entries?,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::Inner;
-use super::files::{self, Draft, Unsynced};
+use super::drafts::Draft;
+use super::files::{self, Unsynced};
 use super::layout;
 use super::recent::Fresh;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -20,17 +21,18 @@ impl Inner {
         new: &NewManifest,
     ) -> Result<(), Error> {
         let manifest = &new.manifest;
-        let draft = self.files.draft(&[manifest.media_type.as_bytes(), b"\n", &manifest.bytes])?;
+        let draft =
+            self.files.drafts.file(&[manifest.media_type.as_bytes(), b"\n", &manifest.bytes])?;
         let referrer = new.referrer.as_ref();
         let referrer =
-            referrer.map(|(_, descriptor)| self.files.draft(&[descriptor])).transpose()?;
+            referrer.map(|(_, descriptor)| self.files.drafts.file(&[descriptor])).transpose()?;
         let origin = new.origin.as_ref().and_then(|origin| serde_json::to_vec(origin).ok());
         let mut held = vec![manifest.digest.as_str().as_bytes(), b"\n"];
         held.extend(origin.iter().flat_map(|origin| [origin.as_slice(), b"\n"]));
-        let tags = new.tags.iter().map(|_| self.files.draft(&held));
+        let tags = new.tags.iter().map(|_| self.files.drafts.file(&held));
         let tags = tags.collect::<Result<Vec<_>, _>>()?;
         let drafts: Vec<&Draft> = iter::once(&draft).chain(&referrer).chain(&tags).collect();
-        self.files.sync_drafts(&drafts)?;
+        self.files.drafts.sync(&drafts)?;
 
         let _shared = self.changes.shared()?;
         self.demand_blobs(repository, &new.blobs)?;

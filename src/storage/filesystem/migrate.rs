@@ -86,7 +86,7 @@ fn link(
         tracing::warn!(link = %old.display(), "a damaged link without content was left out");
         return Ok(());
     };
-    let link = files.draft_link(&size.to_string())?;
+    let link = files.drafts.link(&size.to_string())?;
     files.place(link, &layout.link(repository, digest), unsynced)?;
     if content.is_file() {
         files.rename(&content, &data, unsynced)?;

@@ -9,6 +9,7 @@ mod blobs;
 mod buffers;
 mod changes;
 mod disk;
+mod drafts;
 mod driver;
 mod evict;
 mod files;

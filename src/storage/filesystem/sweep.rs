@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::disk::{Disk, System};
-use super::files::{self, Draft, Unsynced, failed};
+use super::drafts::Draft;
+use super::files::{self, Unsynced, failed};
 use super::graph::Graph;
 use super::layout::{self, DATA};
 use super::{Inner, VISITOR, blobs};

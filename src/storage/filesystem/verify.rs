@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Inner;
 use super::blobs::read_link;
-use super::files::{self, Draft, Unsynced, failed, is_absent};
+use super::drafts::Draft;
+use super::files::{self, Unsynced, failed, is_absent};
 use super::layout::{self, DATA};
 use crate::oci::{Digest, Digester, RepositoryName, Tag};
 use crate::storage::{Damage, DamageKind, Error, Verified, Verifying};
