@@ -11,8 +11,6 @@ mod filesystem;
 mod prune;
 #[cfg(test)]
 mod suite;
-#[cfg(test)]
-mod suite_prune;
 mod upload;
 mod verify;
 

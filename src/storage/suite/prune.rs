@@ -1,73 +1,30 @@
-//! The part of the suite that is about removing what nobody needs.
-
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::suite::{manifest, name, push, read, tag};
-use super::{Error, NewManifest, Paging, Part, Pruned, Pruning, Storage};
+use super::{descriptor, image, manifest, name, push, put, read, tag};
 use crate::oci::Digest;
+use crate::storage::{Error, NewManifest, Paging, Part, Pruned, Pruning, Storage};
 
 /// What counts as old.
 const OLD: Duration = Duration::from_millis(1500);
 
-fn prune_all(dry_run: bool) -> Pruning {
-    Pruning { older_than: OLD, grace: OLD, keep: BTreeSet::new(), dry_run }
-}
-
-/// Until what is there now counts as old.
-async fn get_old() {
-    tokio::time::sleep(OLD + Duration::from_millis(200)).await;
-}
-
-fn image(blobs: &[(&Digest, u64)], tags: &[&str], more: &str) -> NewManifest {
-    let descriptor = |(digest, size): &(&Digest, u64)| {
-        format!(r#"{{"mediaType":"x","digest":"{digest}","size":{size}}}"#)
-    };
-    let layers: Vec<String> = blobs[1..].iter().map(descriptor).collect();
-    let (config, layers) = (descriptor(&blobs[0]), layers.join(","));
-    let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]{more}}}"#);
-    let mut new = manifest(text.leak().as_bytes(), blobs, tags);
-    "application/vnd.oci.image.manifest.v1+json".clone_into(&mut new.manifest.media_type);
-    new
-}
-
-fn index(children: &[&Digest], tags: &[&str]) -> NewManifest {
-    let descriptor =
-        |digest: &&Digest| format!(r#"{{"mediaType":"x","digest":"{digest}","size":1}}"#);
-    let children: Vec<String> = children.iter().map(descriptor).collect();
-    let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, children.join(","));
-    let mut new = manifest(text.leak().as_bytes(), &[], tags);
-    "application/vnd.docker.distribution.manifest.list.v2+json"
-        .clone_into(&mut new.manifest.media_type);
-    new
-}
-
-pub(super) async fn prune_takes_what_is_old_and_leaves_what_is_needed(store: &dyn Storage) {
+pub(in crate::storage) async fn prune_takes_what_is_old_and_leaves_what_is_needed(
+    store: &dyn Storage,
+) {
     let repository = name("a/b");
-    let put = async |new: NewManifest| {
-        let digest = new.manifest.digest.clone();
-        store.manifest_put(&repository, new).await.unwrap();
-        digest
-    };
     let [kept, gone, shared] = [
         push(store, "a/b", b"kept").await,
         push(store, "a/b", b"gone").await,
         push(store, "a/b", b"shared").await,
     ];
     push(store, "c", b"shared").await;
-    let child = put(image(&[(&kept, 4), (&shared, 6)], &[], "")).await;
-    let old = put(image(&[(&gone, 4), (&shared, 6)], &["old", "older"], "")).await;
-    let top = index(&[&child], &["top"]);
-    let subject = format!(r#","subject":{{"mediaType":"x","digest":"{child}","size":1}}"#);
-    let mut signature = image(&[(&kept, 4)], &[], &subject);
-    signature.referrer = Some((child.clone(), Bytes::from_static(b"{}")));
-    let signature = put(signature).await;
+    let child = image(&[(&kept, 4), (&shared, 6)], &[], None);
+    let child = put(store, &repository, child).await;
+    let old = image(&[(&gone, 4), (&shared, 6)], &["old", "older"], None);
+    let old = put(store, &repository, old).await;
+    let signature = put(store, &repository, image(&[(&kept, 4)], &[], Some(&child))).await;
     get_old().await;
-    let top = put(top).await;
+    let top = put(store, &repository, index(&[&child], &["top"])).await;
 
     let keep = BTreeSet::from([top.clone()]);
     let would = store.prune(Pruning { keep: keep.clone(), ..prune_all(true) }).await.unwrap();
@@ -101,14 +58,9 @@ pub(super) async fn prune_takes_what_is_old_and_leaves_what_is_needed(store: &dy
     assert_eq!(read(store, "a/b", &shared, Part::Whole).await, b"shared");
 }
 
-pub(super) async fn a_pull_keeps_an_image_from_being_pruned(store: &dyn Storage) {
-    let repository = name("a");
-    let layer = push(store, "a", b"layer").await;
-    let new = image(&[(&layer, 5)], &["1"], "");
-    let digest = new.manifest.digest.clone();
-    store.manifest_put(&repository, new).await.unwrap();
-    get_old().await;
-    store.manifest_used(&repository, &digest);
+pub(in crate::storage) async fn a_pull_keeps_an_image_from_being_pruned(store: &dyn Storage) {
+    let (_, digest) = old_image(store).await;
+    store.manifest_used(&name("a"), &digest);
     // It is written down by a task of its own.
     for _ in 0..200 {
         let would = store.prune(prune_all(true)).await.unwrap();
@@ -122,22 +74,17 @@ pub(super) async fn a_pull_keeps_an_image_from_being_pruned(store: &dyn Storage)
     panic!("the pull was never written down");
 }
 
-pub(super) async fn prune_keeps_what_it_is_told_to(store: &dyn Storage) {
-    let repository = name("a");
-    let layer = push(store, "a", b"layer").await;
-    let new = image(&[(&layer, 5)], &["1"], "");
-    let digest = new.manifest.digest.clone();
-    store.manifest_put(&repository, new).await.unwrap();
-    get_old().await;
+pub(in crate::storage) async fn prune_keeps_what_it_is_told_to(store: &dyn Storage) {
+    let (layer, digest) = old_image(store).await;
     let keep = BTreeSet::from([digest.clone()]);
     store.prune(Pruning { keep, ..prune_all(false) }).await.unwrap();
     assert_eq!(read(store, "a", &layer, Part::Whole).await, b"layer");
     store.prune(prune_all(false)).await.unwrap();
-    assert!(store.manifest_get(&repository, &digest).await.is_err());
+    assert!(store.manifest_get(&name("a"), &digest).await.is_err());
     assert!(store.repositories(Paging::default()).await.unwrap().entries.is_empty());
 }
 
-pub(super) async fn a_question_for_a_blob_renews_its_lease(store: &dyn Storage) {
+pub(in crate::storage) async fn a_question_for_a_blob_renews_its_lease(store: &dyn Storage) {
     let layer = push(store, "a", b"layer").await;
     let other = push(store, "a", b"other").await;
     let grace = Pruning { grace: Duration::from_secs(3600), ..prune_all(false) };
@@ -151,27 +98,9 @@ pub(super) async fn a_question_for_a_blob_renews_its_lease(store: &dyn Storage) 
     assert!(store.blob_size(&name("a"), &layer).await.is_ok());
 }
 
-/// Pushes as clients do: asks for each blob, sends what is missing, then the manifest.
-async fn push_again(store: &dyn Storage, repository: &str, blobs: &[&'static [u8]]) -> Digest {
-    let digests: Vec<Digest> = blobs.iter().map(|blob| Digest::sha256(blob)).collect();
-    let described: Vec<(&Digest, u64)> =
-        digests.iter().zip(blobs).map(|(digest, blob)| (digest, blob.len() as u64)).collect();
-    let new = image(&described, &["1"], "");
-    loop {
-        for (digest, content) in digests.iter().zip(blobs) {
-            if store.blob_size(&name(repository), digest).await.is_err() {
-                push(store, repository, content).await;
-            }
-        }
-        match store.manifest_put(&name(repository), new.clone()).await {
-            Ok(()) => return new.manifest.digest,
-            Err(Error::BlobsMissing { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-pub(super) async fn an_image_pushed_again_while_pruning_stays_whole(store: &dyn Storage) {
+pub(in crate::storage) async fn an_image_pushed_again_while_pruning_stays_whole(
+    store: &dyn Storage,
+) {
     let images: [[&'static [u8]; 3]; 4] = [
         [b"config a", b"layer a", b"base"],
         [b"config b", b"layer b", b"base"],
@@ -194,4 +123,50 @@ pub(super) async fn an_image_pushed_again_while_pruning_stays_whole(store: &dyn 
             }
         }
     }
+}
+
+/// A layer and the image made of it, both old, in the repository `a`.
+async fn old_image(store: &dyn Storage) -> (Digest, Digest) {
+    let layer = push(store, "a", b"layer").await;
+    let image = put(store, &name("a"), image(&[(&layer, 5)], &["1"], None)).await;
+    get_old().await;
+    (layer, image)
+}
+
+/// Pushes as clients do: asks for each blob, sends what is missing, then the manifest.
+async fn push_again(store: &dyn Storage, repository: &str, blobs: &[&'static [u8]]) -> Digest {
+    let digests: Vec<Digest> = blobs.iter().map(|blob| Digest::sha256(blob)).collect();
+    let described: Vec<(&Digest, u64)> =
+        digests.iter().zip(blobs).map(|(digest, blob)| (digest, blob.len() as u64)).collect();
+    let new = image(&described, &["1"], None);
+    loop {
+        for (digest, content) in digests.iter().zip(blobs) {
+            if store.blob_size(&name(repository), digest).await.is_err() {
+                push(store, repository, content).await;
+            }
+        }
+        match store.manifest_put(&name(repository), new.clone()).await {
+            Ok(()) => return new.manifest.digest,
+            Err(Error::BlobsMissing { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn index(children: &[&Digest], tags: &[&str]) -> NewManifest {
+    let children: Vec<String> = children.iter().map(|digest| descriptor(digest, 1)).collect();
+    let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, children.join(","));
+    let mut new = manifest(text.leak().as_bytes(), &[], tags);
+    "application/vnd.docker.distribution.manifest.list.v2+json"
+        .clone_into(&mut new.manifest.media_type);
+    new
+}
+
+/// Until what is there now counts as old.
+async fn get_old() {
+    tokio::time::sleep(OLD + Duration::from_millis(200)).await;
+}
+
+fn prune_all(dry_run: bool) -> Pruning {
+    Pruning { older_than: OLD, grace: OLD, keep: BTreeSet::new(), dry_run }
 }
