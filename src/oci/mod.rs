@@ -6,6 +6,7 @@
 //! that imports `oci_distribution` (oci-client): its document types are read here and turned into
 //! ours, and its error envelope is used as it is.
 
+mod conversions;
 mod descriptor;
 mod digest;
 mod manifest;
@@ -16,6 +17,7 @@ mod referrer;
 
 pub use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 
+pub(crate) use self::conversions::text_conversions;
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::digest::{Algorithm, Digest, Digester};
 pub use self::manifest::{Content, Image, Index, MAX_MANIFEST_BYTES, Manifest};

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Error};
+use super::{Digest, Error, text_conversions};
 
 /// A repository `<name>` of the distribution-spec: path components of lower-case letters and digits
 /// with single separators, at most 255 bytes.
@@ -127,35 +127,6 @@ impl FromStr for Reference {
 /// The value in an error message: bounded, and without control characters.
 pub(super) fn excerpt(value: &str) -> String {
     value.chars().take(80).flat_map(char::escape_debug).collect()
-}
-
-macro_rules! text_conversions {
-    ($($type:ty),*) => {$(
-        impl TryFrom<String> for $type {
-            type Error = Error;
-            fn try_from(value: String) -> Result<Self, Error> {
-                value.parse()
-            }
-        }
-
-        impl From<$type> for String {
-            fn from(value: $type) -> Self {
-                value.0
-            }
-        }
-
-        impl AsRef<str> for $type {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
 }
 
 text_conversions!(RepositoryName, Tag);

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::oci::{Digester, RepositoryName};
+use crate::oci::{Digester, RepositoryName, text_conversions};
 
 /// Names an upload session: 128 random bits, so that nobody guesses another's.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,25 +62,7 @@ impl FromStr for UploadId {
     }
 }
 
-impl TryFrom<String> for UploadId {
-    type Error = InvalidUploadId;
-
-    fn try_from(value: String) -> Result<Self, InvalidUploadId> {
-        value.parse()
-    }
-}
-
-impl From<UploadId> for String {
-    fn from(id: UploadId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for UploadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_conversions!(UploadId);
 
 impl fmt::Debug for UploadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

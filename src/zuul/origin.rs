@@ -1,9 +1,9 @@
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use crate::oci::text_conversions;
 
 /// Which build an image came from. `push` says it with the tag it writes, a pull says who it is for:
 /// both in the header [`Origin::HEADER`], which registries that do not know it ignore.
@@ -95,33 +95,15 @@ impl FromStr for Label {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        value.to_owned().try_into()
-    }
-}
-
-impl TryFrom<String> for Label {
-    type Error = Error;
-
-    fn try_from(value: String) -> Result<Self, Error> {
         let fits = !value.trim().is_empty() && value.chars().count() <= Self::MAX_CHARS;
         if fits && !value.contains(char::is_control) {
-            return Ok(Self(value));
+            return Ok(Self(value.to_owned()));
         }
         Err(Error::value(value, "a name from Zuul has 1 to 256 characters, none of them control"))
     }
 }
 
-impl From<Label> for String {
-    fn from(label: Label) -> Self {
-        label.0
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_conversions!(Label);
 
 #[cfg(test)]
 mod tests {
