@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::place::Place;
-use super::stores;
+use super::stores::{self, OfStore};
 use crate::cli::exit::Failure;
 use crate::cli::output::{self, Report};
 use crate::oci::{RepositoryName, Tag};
@@ -49,15 +49,8 @@ pub(super) struct Arguments {
 #[derive(Debug, Serialize)]
 pub(super) struct PruneReport {
     dry_run: bool,
-    stores: Vec<StoreReport>,
+    stores: Vec<OfStore<Pruned>>,
     seconds: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct StoreReport {
-    store: String,
-    #[serde(flatten)]
-    pruned: Pruned,
 }
 
 impl Arguments {
@@ -74,7 +67,7 @@ impl Arguments {
         let mut stores = Vec::new();
         for store in stores::open(&config)? {
             let pruned = store.storage.prune(pruning.clone()).await.map_err(stores::failure)?;
-            stores.push(StoreReport { store: store.name, pruned });
+            stores.push(store.with(pruned));
         }
         let seconds = started.elapsed().as_secs_f64();
         Ok(PruneReport { dry_run: self.dry_run, stores, seconds })
@@ -83,34 +76,33 @@ impl Arguments {
 
 impl Report for PruneReport {
     fn text(&self) -> String {
-        let mut text = String::new();
-        for StoreReport { store, pruned } in &self.stores {
-            if self.stores.len() > 1 {
-                let _ = writeln!(text, "store {store}:");
-            }
-            if !pruned.manifests.is_empty() {
-                let header = ["REPOSITORY", "TAGS", "DIGEST", "LAST USED", "WHY"];
-                text += &output::table(header, &manifests(pruned));
-            }
-            if !pruned.blobs.is_empty() {
-                text += &output::table(["BLOB", "SIZE", "FREED", "WHY"], &blobs(pruned));
-            }
-            let totals = &pruned.totals;
-            let _ = writeln!(
-                text,
-                "{}: {} images with {} tags, {} blobs ({}); kept: {} images ({} old ones that others need), {} blobs",
-                if self.dry_run { "would be removed" } else { "removed" },
-                totals.manifests_removed,
-                totals.tags_removed,
-                totals.blobs_removed,
-                output::bytes(totals.bytes_freed),
-                totals.manifests_kept,
-                totals.manifests_needed,
-                totals.blobs_kept,
-            );
-        }
-        text
+        let done = if self.dry_run { "would be removed" } else { "removed" };
+        stores::text(&self.stores, |pruned| text(pruned, done))
     }
+}
+
+fn text(pruned: &Pruned, done: &str) -> String {
+    let mut text = String::new();
+    if !pruned.manifests.is_empty() {
+        let header = ["REPOSITORY", "TAGS", "DIGEST", "LAST USED", "WHY"];
+        text += &output::table(header, &manifests(pruned));
+    }
+    if !pruned.blobs.is_empty() {
+        text += &output::table(["BLOB", "SIZE", "FREED", "WHY"], &blobs(pruned));
+    }
+    let totals = &pruned.totals;
+    let _ = writeln!(
+        text,
+        "{done}: {} images with {} tags, {} blobs ({}); kept: {} images ({} old ones that others need), {} blobs",
+        totals.manifests_removed,
+        totals.tags_removed,
+        totals.blobs_removed,
+        output::bytes(totals.bytes_freed),
+        totals.manifests_kept,
+        totals.manifests_needed,
+        totals.blobs_kept,
+    );
+    text
 }
 
 fn manifests(pruned: &Pruned) -> Vec<[String; 5]> {

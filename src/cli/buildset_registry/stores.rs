@@ -1,6 +1,9 @@
 //! The stores of a registry, for work beside the process that serves them.
 
+use std::fmt::Write as _;
 use std::path::Path;
+
+use serde::Serialize;
 
 use crate::cli::exit::Failure;
 use crate::registry::{Config, StartError};
@@ -12,6 +15,15 @@ pub(super) struct Store {
     pub(super) name: String,
     /// Opened beside whoever serves it.
     pub(super) storage: Filesystem,
+}
+
+/// What was done to a store, or found in it.
+#[derive(Debug, Serialize)]
+pub(super) struct OfStore<T> {
+    /// Its name.
+    store: String,
+    #[serde(flatten)]
+    pub(super) found: T,
 }
 
 /// Opens what was pushed and, where there are any, the stores of the layers below it.
@@ -33,6 +45,25 @@ pub(super) fn open(config: &Config) -> Result<Vec<Store>, Failure> {
             Ok(Store { name, storage })
         })
         .collect()
+}
+
+impl Store {
+    /// Says what is of this store.
+    pub(super) fn with<T>(self, found: T) -> OfStore<T> {
+        OfStore { store: self.name, found }
+    }
+}
+
+/// Each store's part of a report for people, under its name where there are several.
+pub(super) fn text<T>(stores: &[OfStore<T>], part: impl Fn(&T) -> String) -> String {
+    let mut text = String::new();
+    for OfStore { store, found } in stores {
+        if stores.len() > 1 {
+            let _ = writeln!(text, "store {store}:");
+        }
+        text += &part(found);
+    }
+    text
 }
 
 fn is_store(folder: &Path) -> bool {

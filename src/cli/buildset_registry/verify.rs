@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::place::Place;
-use super::stores::{self, Store};
+use super::stores::{self, OfStore};
 use crate::cli::exit::Failure;
 use crate::cli::output::{self, Report};
 use crate::registry::Config;
@@ -41,15 +41,8 @@ pub(super) struct Arguments {
 /// What each store holds, and what of it is damaged.
 #[derive(Debug, Serialize)]
 pub(super) struct VerifyReport {
-    stores: Vec<StoreReport>,
+    stores: Vec<OfStore<Verified>>,
     seconds: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct StoreReport {
-    store: String,
-    #[serde(flatten)]
-    verified: Verified,
 }
 
 impl Arguments {
@@ -58,14 +51,14 @@ impl Arguments {
         let started = Instant::now();
         let config = Config::read(&self.place.config_file())?;
         let mut stores = Vec::new();
-        for Store { name, storage } in stores::open(&config)? {
+        for store in stores::open(&config)? {
             // What was fetched is filled in as it is asked for.
-            let sparse = name != "local" || config.sparse_images;
+            let sparse = store.name != "local" || config.sparse_images;
             let how = Verifying { sparse, remove_damaged: self.remove_damaged };
-            let lines = Lines::start(&name);
-            let verified =
-                storage.verify(how, &|count| lines.add(count)).map_err(stores::failure)?;
-            stores.push(StoreReport { store: name, verified });
+            let lines = Lines::start(&store.name);
+            let verified = store.storage.verify(how, &|count| lines.add(count));
+            let verified = verified.map_err(stores::failure)?;
+            stores.push(store.with(verified));
         }
         Ok(VerifyReport { stores, seconds: started.elapsed().as_secs_f64() })
     }
@@ -73,59 +66,17 @@ impl Arguments {
 
 impl VerifyReport {
     fn damaged(&self) -> usize {
-        self.stores.iter().map(|store| store.verified.damage.len()).sum()
+        self.stores.iter().map(|store| store.found.damage.len()).sum()
     }
 }
 
 impl Report for VerifyReport {
     fn text(&self) -> String {
-        let mut text = String::new();
-        for StoreReport { store, verified } in &self.stores {
-            if self.stores.len() > 1 {
-                let _ = writeln!(text, "store {store}:");
-            }
-            if !verified.damage.is_empty() {
-                let rows: Vec<[String; 5]> = verified
-                    .damage
-                    .iter()
-                    .map(|found| {
-                        let repository = found.repository.as_ref();
-                        [
-                            found.kind.to_string(),
-                            repository.map(ToString::to_string).unwrap_or_default(),
-                            found.name.clone(),
-                            found.problem.clone(),
-                            found.images.join(", "),
-                        ]
-                    })
-                    .collect();
-                let header = ["DAMAGED", "REPOSITORY", "NAME", "PROBLEM", "IMAGES"];
-                text += &output::table(header, &rows);
-            }
-            let totals = &verified.totals;
-            let _ = writeln!(
-                text,
-                "{} blobs ({}), {} manifests, {} tags and {} referrers in {} repositories: {}",
-                totals.blobs,
-                output::bytes(totals.bytes),
-                totals.manifests,
-                totals.tags,
-                totals.referrers,
-                totals.repositories,
-                match verified.damage.len() {
-                    0 => "no damage".to_owned(),
-                    count => format!("{count} damaged"),
-                },
-            );
-            if totals.sparse > 0 {
-                let _ = writeln!(text, "{} manifests lack blobs, as they may here", totals.sparse);
-            }
-        }
-        text
+        stores::text(&self.stores, text)
     }
 
     fn failure(&self) -> Option<Failure> {
-        let damage = || self.stores.iter().flat_map(|store| &store.verified.damage);
+        let damage = || self.stores.iter().flat_map(|store| &store.found.damage);
         let first = damage().next()?;
         let next = match damage().any(|found| !found.removed) {
             true => {
@@ -137,6 +88,47 @@ impl Report for VerifyReport {
         let item = first.images.first().unwrap_or(&first.name);
         Some(Failure::failed("damaged", message).on(item))
     }
+}
+
+fn text(verified: &Verified) -> String {
+    let mut text = String::new();
+    if !verified.damage.is_empty() {
+        let header = ["DAMAGED", "REPOSITORY", "NAME", "PROBLEM", "IMAGES"];
+        text += &output::table(header, &damaged(verified));
+    }
+    let totals = &verified.totals;
+    let _ = writeln!(
+        text,
+        "{} blobs ({}), {} manifests, {} tags and {} referrers in {} repositories: {}",
+        totals.blobs,
+        output::bytes(totals.bytes),
+        totals.manifests,
+        totals.tags,
+        totals.referrers,
+        totals.repositories,
+        match verified.damage.len() {
+            0 => "no damage".to_owned(),
+            count => format!("{count} damaged"),
+        },
+    );
+    if totals.sparse > 0 {
+        let _ = writeln!(text, "{} manifests lack blobs, as they may here", totals.sparse);
+    }
+    text
+}
+
+fn damaged(verified: &Verified) -> Vec<[String; 5]> {
+    let rows = verified.damage.iter().map(|found| {
+        let repository = found.repository.as_ref();
+        [
+            found.kind.to_string(),
+            repository.map(ToString::to_string).unwrap_or_default(),
+            found.name.clone(),
+            found.problem.clone(),
+            found.images.join(", "),
+        ]
+    });
+    rows.collect()
 }
 
 /// A line every few seconds.
