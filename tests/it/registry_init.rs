@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::http::send;
-use crate::support::process::{Served, init, registry, terminate, tool, try_init};
+use crate::support::process::{Served, init, registry, serve_in_vain, terminate, tool, try_init};
 use crate::support::wait::wait_until;
 
 const HOST: [&str; 2] = ["--host", "192.0.2.7"];
@@ -176,9 +176,7 @@ fn a_configuration_that_is_wrong_is_exit_2_with_its_place() {
         ("storage: {folder: s}\ntoken_key: k\nusers: [{name: a, pass: hunter2}]\n", "access"),
     ] {
         fs::write(&file, text).unwrap();
-        for detach in [&[][..], &["--detach"]] {
-            let output = registry(&["serve", "--config"]).arg(&file).args(detach).output().unwrap();
-            assert_eq!(output.status.code(), Some(2));
+        for output in serve_in_vain(&["--config", file.to_str().unwrap()], 2) {
             let stderr = String::from_utf8(output.stderr).unwrap();
             assert!(stderr.contains("config.yaml") && stderr.contains(said), "{stderr}");
             assert!(!stderr.contains("hunter2"), "{stderr}");
@@ -194,12 +192,7 @@ fn a_root_is_served_once() {
     let root = folder.path().to_str().unwrap();
     init(folder.path(), &HOST);
     let served = Served::start(&["--root", root]);
-    for detach in [&[][..], &["--detach"]] {
-        let output = registry(&["serve", "--root", root, "--listen", "127.0.0.1:0"])
-            .args(detach)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(3), "{output:?}");
+    for output in serve_in_vain(&["--root", root], 3) {
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(document["error"]["kind"], "refused");
         let message = document["error"]["message"].as_str().unwrap();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use zuul_images::zuul::Connection;
 
 use crate::support::images::{push_image, repository};
-use crate::support::process::{Served, init, registry, try_init};
+use crate::support::process::{Served, init, serve_in_vain, try_init};
 
 const HOST: [&str; 2] = ["--host", "127.0.0.1"];
 
@@ -108,14 +108,8 @@ fn key_and_certificate_files_that_cannot_be_used_are_exit_2_and_made_anew_by_ini
         ("tls/server.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
     ] {
         fs::write(folder.path().join(name), content).unwrap();
-        for detach in [&[][..], &["--detach"]] {
-            let output = registry(&["serve", "--listen", "127.0.0.1:0", "--root"])
-                .arg(folder.path())
-                .args(detach)
-                .output()
-                .unwrap();
+        for output in serve_in_vain(&["--root", folder.path().to_str().unwrap()], 2) {
             let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{name}: {said}");
             assert!(said.contains(name) && said.contains("init` again"), "{said}");
         }
         assert_eq!(init(folder.path(), &HOST)["changed"], true, "{name}");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::http::send;
-use crate::support::process::{Served, init, registry};
+use crate::support::process::{Served, init, registry, serve_in_vain};
 use crate::support::registry::basic;
 
 /// What a site has today, in a folder.
@@ -39,14 +39,8 @@ fn what_cannot_be_is_refused_and_nothing_is_started() {
         (yaml(folder.path(), &filesystem), "ZUUL_READER is not set"),
     ] {
         fs::write(&file, text).unwrap();
-        for detach in [&[][..], &["--detach"]] {
-            let output = registry(&["serve", "--listen", "127.0.0.1:0", "--config"])
-                .arg(&file)
-                .args(detach)
-                .output()
-                .unwrap();
+        for output in serve_in_vain(&["--config", file.to_str().unwrap()], 2) {
             let stderr = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{stderr}");
             assert!(stderr.contains("registry.yaml: ") && stderr.contains(said), "{stderr}");
             assert!(!stderr.contains("right"), "{stderr}");
             assert!(!root.exists());

@@ -89,6 +89,17 @@ pub fn registry(arguments: &[&str]) -> Command {
     command
 }
 
+/// `serve` with these options on a free port, where it has to end with `code`: in the foreground, and where
+/// it would go on in the background.
+pub fn serve_in_vain(options: &[&str], code: i32) -> [Output; 2] {
+    [&[][..], &["--detach"]].map(|detach| {
+        let mut command = registry(&["serve", "--listen", "127.0.0.1:0"]);
+        let output = command.args(options).args(detach).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{options:?}: {output:?}");
+        output
+    })
+}
+
 /// `init` in `root`; returns its document.
 pub fn init(root: &Path, options: &[&str]) -> Value {
     let output = try_init(root, options);
