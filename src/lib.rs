@@ -4,7 +4,7 @@
 //! (`tests/it/house.rs` checks it):
 //!
 //! ```text
-//! bin → cli → {sync, upload, promote} → copy → client → http → {auth, tls} → oci
+//! bin → cli → {sync, upload} → copy → client → http → tls → oci;   cli → promote → client → auth → oci
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client
 //! leaves: zuul, hostconfig
