@@ -251,7 +251,8 @@ impl Files {
         self.disk.sync_file(file, path).map_err(|e| failed("sync", path, e))
     }
 
-    fn commits(&self) -> bool {
+    /// Whether what is acknowledged has to survive a loss of power.
+    pub(super) fn commits(&self) -> bool {
         self.durability == Durability::Commit
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{Disk, System};
 
@@ -38,11 +39,13 @@ pub(super) enum Note {
     Is(String, Option<String>),
 }
 
-/// Does what is asked, syncs apart, and writes it down. Fails once at the step `fail_at`.
+/// Does what is asked, syncs apart, and writes it down. Fails once at the step `fail_at`, or at the first
+/// sync of a file.
 #[derive(Default)]
 pub(super) struct Recorder {
     pub(super) ops: Mutex<Vec<Op>>,
     pub(super) fail_at: Option<usize>,
+    pub(super) fail_at_sync: AtomicBool,
 }
 
 impl Recorder {
@@ -112,6 +115,9 @@ impl Disk for Recorder {
     }
 
     fn sync_file(&self, _: &File, path: &Path) -> io::Result<()> {
+        if self.fail_at_sync.swap(false, Ordering::Relaxed) {
+            return Err(io::Error::other("the disk is broken"));
+        }
         self.run(Op::SyncFile(path.to_owned()), || Ok(()))
     }
 

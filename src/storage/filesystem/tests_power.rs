@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -333,4 +334,30 @@ async fn a_disk_that_is_full_at_any_step_is_an_error_and_no_damage() {
         assert!(verified.damage.is_empty(), "step {step}: {:?}", verified.damage);
     }
     assert!(failures > steps / 10, "the disk was full only {failures} times in {steps} steps");
+}
+
+/// The system says only once that it could not write, and the sync at the end would hear nothing of it.
+#[tokio::test]
+async fn a_disk_that_breaks_while_an_upload_comes_is_not_overheard() {
+    let folder = tempfile::tempdir().unwrap();
+    let Story { store, disk } = Story::start(folder.path(), None).unwrap();
+    let part = Bytes::from(vec![7; 256 * 1024]);
+    let parts = || stream::iter(vec![part.clone(); 20]).map(Ok).boxed();
+    let digest = Digest::sha256(&part.repeat(20));
+    let name = repository("a");
+    for breaks in [true, false] {
+        disk.fail_at_sync.store(breaks, Ordering::Relaxed);
+        let id = store.upload_create(&name).await.unwrap();
+        let appended = store.upload_append(&name, &id, None, parts()).await;
+        // It began before the end.
+        assert!(!disk.fail_at_sync.load(Ordering::Relaxed));
+        if breaks {
+            assert!(matches!(appended, Err(Error::Io { .. })), "{appended:?}");
+            let gone = store.upload_finish(&name, &id, &digest).await;
+            assert!(matches!(gone, Err(Error::UploadUnknown { .. })), "{gone:?}");
+        } else {
+            store.upload_finish(&name, &id, &digest).await.unwrap();
+        }
+    }
+    assert_eq!(store.blob_size(&name, &digest).await.unwrap(), 20 * 256 * 1024);
 }

@@ -129,6 +129,19 @@ impl Inner {
         Ok(())
     }
 
+    /// What brings the bytes written so far to the disk, if they have to last.
+    pub(super) fn early_sync(
+        &self,
+        writer: &Writer,
+    ) -> Result<Option<impl FnOnce(&Self) -> Result<(), Error> + Send + use<>>, Error> {
+        let Some(file) = writer.file.as_ref().filter(|_| self.files.commits()) else {
+            return Ok(None);
+        };
+        let path = self.layout.upload(&writer.state.id);
+        let file = file.try_clone().map_err(|e| failed("open", &path, e))?;
+        Ok(Some(move |inner: &Self| inner.files.sync_data(&file, &path)))
+    }
+
     /// The file of an upload. Bytes that were hashed once and are gone since must not turn into zeros.
     fn open_upload(&self, path: &Path, offset: u64) -> Result<File, Error> {
         let file = self.files.open(path)?;
