@@ -45,3 +45,4 @@ mod support;
 mod tenants;
 mod trust;
 mod trust_constraints;
+mod zuul_registry;

@@ -17,3 +17,4 @@ pub mod registry;
 pub mod sample;
 pub mod upstream;
 pub mod wait;
+pub mod zuul_registry;
