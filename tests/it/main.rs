@@ -17,6 +17,7 @@ mod layers_tags;
 mod logins;
 mod pipeline;
 mod pointers;
+mod pointers_route;
 mod promote;
 mod proxy;
 mod proxy_docker;

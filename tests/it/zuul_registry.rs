@@ -10,9 +10,9 @@ use zuul_images::oci::{Digest, Reference};
 use crate::support::documents::documented;
 use crate::support::images::{digest_of, push_index, repository};
 use crate::support::programs::{RegistryProcess, failure, file, json, program};
+use crate::support::site::{BUILD, pull};
 use crate::support::zuul_registry::{PASSWORD, READER, WRITER, ZuulRegistry};
 
-const BUILD: &str = "0123456789abcdef0123456789abcdef";
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
 /// A buildset registry with an image of two platforms, and where files are put.
@@ -44,17 +44,15 @@ impl Buildset {
             .unwrap()
     }
 
-    fn pull(&self, artifacts: &Value, from: &Path, to: &RegistryProcess, more: &[&str]) -> Output {
-        program("intermediate-registry-sync")
-            .args(["pull", "--no-ambient-config", "--tenant", "one", "--artifacts"])
-            .arg(file(self.folder.path(), "artifacts.json", &artifacts.to_string()))
-            .arg("--from")
-            .arg(from)
-            .arg("--to")
-            .arg(to.connection())
-            .args(more)
-            .output()
-            .unwrap()
+    fn pull(
+        &self,
+        artifacts: &Value,
+        from: PathBuf,
+        to: &RegistryProcess,
+        lazy: &[&str],
+    ) -> Output {
+        let more = [&["--tenant", "one"], lazy].concat();
+        pull(&self.folder, artifacts, from, to.connection(), &more)
     }
 }
 
@@ -101,15 +99,15 @@ async fn images_go_through_a_zuul_registry_and_stay_what_they_are() {
     );
 
     let node = RegistryProcess::start();
-    let (document, _) = failure(&quiet(buildset.pull(artifacts, &wrong, &node, &[])), 1);
+    let (document, _) = failure(&quiet(buildset.pull(artifacts, wrong, &node, &[])), 1);
     assert_eq!(document["error"]["kind"], "unauthorized");
     let mut other = artifacts.clone();
     other[0]["metadata"]["digest"] = Digest::sha256(b"another").to_string().into();
-    let (document, _) = failure(&quiet(buildset.pull(&other, &reader, &node, &[])), 3);
+    let (document, _) = failure(&quiet(buildset.pull(&other, reader.clone(), &node, &[])), 3);
     assert_eq!(document["error"]["kind"], "refused");
     assert_eq!(digest_of(&repository(&node.login(), "q.io/a"), "1").await, None);
 
-    let pulled = json(&quiet(buildset.pull(artifacts, &reader, &node, &[])));
+    let pulled = json(&quiet(buildset.pull(artifacts, reader, &node, &[])));
     documented(&pulled);
     assert_eq!(pulled["images"][0]["digest"], buildset.digest.as_str());
     whole(&node, &buildset.digest).await;
@@ -120,9 +118,9 @@ async fn a_lazy_pull_from_a_zuul_registry_copies_at_once_and_says_so() {
     let intermediate = ZuulRegistry::start();
     let buildset = Buildset::new().await;
     let pushed = json(&buildset.push(&intermediate.connection(WRITER, PASSWORD)));
-    let reader: PathBuf = intermediate.connection(READER, PASSWORD);
+    let reader = intermediate.connection(READER, PASSWORD);
     let node = RegistryProcess::start();
-    let output = quiet(buildset.pull(&pushed["zuul"]["artifacts"], &reader, &node, &["--lazy"]));
+    let output = quiet(buildset.pull(&pushed["zuul"]["artifacts"], reader, &node, &["--lazy"]));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let pulled = json(&output);
     documented(&pulled);
@@ -144,7 +142,7 @@ async fn an_open_zuul_registry_is_pointed_at() {
     let pushed = json(&buildset.push(&writer));
     let node = RegistryProcess::start();
     let pulled =
-        json(&quiet(buildset.pull(&pushed["zuul"]["artifacts"], &writer, &node, &["--lazy"])));
+        json(&quiet(buildset.pull(&pushed["zuul"]["artifacts"], writer, &node, &["--lazy"])));
     assert_eq!(pulled["images"][0]["lazy"], true, "{pulled}");
     assert_eq!(pulled["totals"]["bytes_moved"], 0);
     let kept = std::fs::read_to_string(node.root().join("pointers.json")).unwrap();
