@@ -52,6 +52,7 @@ pub(super) async fn resolve(
     let from = client.image(&item.from).for_build(builds.reader.as_ref());
     let to = client.image(&item.to).for_build(builds.origin.as_ref());
     let to = if options.dry_run { to } else { to.writable() };
+    let to = if builds.keep_pushed { to.keeping_pushed() } else { to };
     let there = to.head(&item.to.reference).await;
     let there = there.map_err(|source| Error::client(&name, source))?;
     let look = Look { name: &name, sources, from: &from, to: &to, options };

@@ -94,6 +94,7 @@ impl Layers {
                 manifest: stored,
                 tags: Vec::new(),
                 origin: None,
+                keep_pushed: false,
             };
             self.local.manifest_put(repository, new).await?;
         }

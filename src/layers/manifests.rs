@@ -165,6 +165,7 @@ pub(super) async fn keep(
         referrer: manifest.referrer(digest),
         tags,
         origin: None,
+        keep_pushed: false,
     };
     let store: &Arc<dyn Storage> = &source.shelf.store;
     if let Err(error) = store.manifest_put(repository, new).await {

@@ -112,6 +112,7 @@ impl Registry {
             },
             tags: tags.clone(),
             origin: call.origin()?,
+            keep_pushed: call.headers.contains_key(Origin::KEEP_PUSHED),
         };
         self.layers.bring_down(&repository.key, &manifest).await?;
         match self.storage.manifest_put(&repository.key, new.clone()).await {

@@ -99,6 +99,8 @@ pub struct NewManifest {
     pub tags: Vec<Tag>,
     /// Which build sets them, where it says so; kept with each tag until the tag is set again.
     pub origin: Option<Origin>,
+    /// Whether nothing is stored if one of the tags was set by nobody who named a build.
+    pub keep_pushed: bool,
 }
 
 /// What a tag points at.

@@ -34,6 +34,7 @@ macro_rules! suite {
             a_deleted_manifest_takes_its_tags_and_its_place_among_referrers
             a_deleted_tag_leaves_its_manifest
             a_tag_knows_its_origin_until_it_is_set_again
+            what_was_pushed_for_no_build_is_kept_where_that_is_asked
             lists_are_sorted_and_cut
             prune_takes_what_is_old_and_leaves_what_is_needed
             a_pull_keeps_an_image_from_being_pruned
@@ -101,6 +102,7 @@ pub(super) fn manifest(
         referrer: None,
         tags: tags.iter().map(|text| tag(text)).collect(),
         origin: None,
+        keep_pushed: false,
     }
 }
 
@@ -344,6 +346,33 @@ pub(super) async fn a_tag_knows_its_origin_until_it_is_set_again(store: &dyn Sto
     store.manifest_put(&repository, manifest(b"{}", &[], &["1"])).await.unwrap();
     assert_eq!(store.tag_get(&repository, &tag("1")).await.unwrap().origin, None);
     assert_eq!(store.tag_get(&repository, &tag("2")).await.unwrap().origin, Some(origin));
+}
+
+pub(super) async fn what_was_pushed_for_no_build_is_kept_where_that_is_asked(store: &dyn Storage) {
+    let repository = name("a");
+    let pulled = |bytes: &'static [u8]| NewManifest {
+        origin: Some(Origin::from_header("build=1").unwrap()),
+        keep_pushed: true,
+        ..manifest(bytes, &[], &["new", "1"])
+    };
+    store.manifest_put(&repository, manifest(b"pushed", &[], &["1"])).await.unwrap();
+    let refused = store.manifest_put(&repository, pulled(b"pulled")).await;
+    let pushed = Digest::sha256(b"pushed");
+    assert!(matches!(refused, Err(Error::TagKept { digest, .. }) if digest == pushed));
+    assert_eq!(store.tag_get(&repository, &tag("1")).await.unwrap().digest, pushed);
+    let new = store.tag_get(&repository, &tag("new")).await;
+    assert!(matches!(new, Err(Error::ManifestUnknown { .. })));
+    // What another pull brought is not kept, and a push asks for nothing.
+    store.tag_delete(&repository, &tag("1")).await.unwrap();
+    for bytes in [&b"pulled"[..], b"newer"] {
+        store.manifest_put(&repository, pulled(bytes)).await.unwrap();
+        assert_eq!(
+            store.tag_get(&repository, &tag("1")).await.unwrap().digest,
+            Digest::sha256(bytes)
+        );
+    }
+    store.manifest_put(&repository, manifest(b"pushed", &[], &["1"])).await.unwrap();
+    assert_eq!(store.tag_get(&repository, &tag("1")).await.unwrap().digest, pushed);
 }
 
 pub(super) async fn lists_are_sorted_and_cut(store: &dyn Storage) {

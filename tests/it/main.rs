@@ -22,6 +22,7 @@ mod promote;
 mod proxy;
 mod proxy_docker;
 mod pull_tokens;
+mod pulls;
 mod reach;
 mod registry_access;
 mod registry_crash;

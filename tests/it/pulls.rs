@@ -1,0 +1,71 @@
+//! What a pull leaves alone, refuses and says, whatever happens at the same time.
+
+use serde_json::json;
+use zuul_images::auth::Credentials;
+use zuul_images::copy::{Options, Progress};
+use zuul_images::oci::{Digest, Registry as Place};
+use zuul_images::sync::{self, Pull, Pulled};
+use zuul_images::zuul::ImageArtifact;
+
+use crate::support::clients::{client, login};
+use crate::support::registry::{Registry, WRITER};
+use crate::support::site::BUILD;
+
+const REPOSITORY: &str = "quay.io/a/b";
+
+/// Something that happens when a pull has looked at everything and written nothing.
+struct Meanwhile<Work>(Work);
+
+impl<Work: Fn() + Sync> Progress for Meanwhile<Work> {
+    fn planned(&self, _: u64, _: u64) {
+        (self.0)();
+    }
+}
+
+/// Pulls `REPOSITORY:1` of a build.
+async fn pull_between(
+    from: &Registry,
+    to: &Registry,
+    build: &str,
+    meanwhile: impl Fn() + Sync,
+) -> Pulled {
+    let [from, to] = [from, to].map(|it| it.address.to_string().parse::<Place>().unwrap());
+    let mut logins = login(&from, WRITER, "secret");
+    logins.add(&to, None, Credentials::new(WRITER, "secret"));
+    let client = client(&[&from, &to], logins);
+    let url = format!("docker://{from}/{REPOSITORY}:{build}_1");
+    let artifact = json!({"name": "a", "url": url,
+        "metadata": {"type": "container_image", "repository": REPOSITORY, "tag": "1"}});
+    let artifacts: [ImageArtifact; 1] = [serde_json::from_value(artifact).unwrap()];
+    let wanted =
+        Pull { artifacts: &artifacts, from: &from, to: &to, tenant: None, lazy: false, cert: None };
+    sync::pull(&client, &wanted, &Options::default(), &Meanwhile(meanwhile)).await.unwrap()
+}
+
+fn held(registry: &Registry) -> Vec<u8> {
+    registry.request("GET", &format!("/v2/{REPOSITORY}/manifests/1"), b"").body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_while_a_pull_runs_stays() {
+    let (intermediate, node) = (Registry::start(), Registry::start());
+    intermediate.push_image(REPOSITORY, &format!("{BUILD}_1"), "theirs");
+    let push = || drop(node.push_image(REPOSITORY, "1", "its own"));
+    let pulled = pull_between(&intermediate, &node, BUILD, push).await;
+    let own = held(&node);
+    assert_eq!(own, node.push_image(REPOSITORY, "other", "its own"), "the push was overwritten");
+    let image = &pulled.images[0].image;
+    assert!(image.kept && !image.changed, "{image:?}");
+    assert_eq!(image.digest, Digest::sha256(&own));
+
+    // What an earlier pull brought is replaced, and not what was pushed over it in the meantime.
+    let node = Registry::start();
+    let other = BUILD.replace('0', "f");
+    let newer = intermediate.push_image(REPOSITORY, &format!("{other}_1"), "newer");
+    pull_between(&intermediate, &node, BUILD, || {}).await;
+    let pulled = pull_between(&intermediate, &node, &other, || {}).await;
+    assert!(pulled.images[0].image.changed && held(&node) == newer);
+    let push = || drop(node.push_image(REPOSITORY, "1", "theirs"));
+    let pulled = pull_between(&intermediate, &node, BUILD, push).await;
+    assert_eq!((pulled.images[0].image.kept, pulled.images[0].image.changed), (true, false));
+}
