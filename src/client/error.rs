@@ -95,6 +95,12 @@ impl Error {
         matches!(self, Self::Http { source: http::Error::NotFound { .. }, .. })
     }
 
+    /// Whether the registry knows who asks and says no.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Http { source: http::Error::Denied { .. }, .. })
+    }
+
     /// Whether the registry refuses an image that is another tenant's.
     #[must_use]
     pub fn is_of_another_tenant(&self) -> bool {

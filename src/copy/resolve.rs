@@ -129,9 +129,12 @@ impl Look<'_> {
         let digest = match (reference, there) {
             (Reference::Digest(digest), _) => Some(digest.clone()),
             (Reference::Tag(_), Some(_)) if whole => {
-                let digest = self.sources.digest(self.from, reference).await;
-                let digest = digest.map_err(|error| self.failed(error))?;
-                Some(digest.ok_or_else(|| self.not_found())?)
+                match self.sources.digest(self.from, reference).await {
+                    Ok(digest) => Some(digest.ok_or_else(|| self.not_found())?),
+                    // An answer to HEAD has no words; that to GET says why.
+                    Err(error) if error.is_denied() => None,
+                    Err(error) => return Err(self.failed(error)),
+                }
             }
             (Reference::Tag(_), _) => None,
         };

@@ -114,17 +114,18 @@ impl Lazy<'_> {
                     let reason = format!("{} answered for other images", self.from);
                     found.extend(items.iter().map(|_| Err(reason.clone())));
                 }
-                Said::No(_) => found.extend(self.look(items).await),
+                Said::No(words) => found.extend(self.look(items, &words).await),
             }
         }
         Ok(found)
     }
 
-    /// A registry that issues no tokens is pointed at only if everybody may read it.
-    async fn look(&self, items: &[Item]) -> Vec<Result<Found, String>> {
+    /// A registry that issues no tokens, and said so in these words, is pointed at only if everybody may
+    /// read it.
+    async fn look(&self, items: &[Item], words: &str) -> Vec<Result<Found, String>> {
         let everybody = self.client.anonymous();
         let look = |item: &Item| {
-            let repository = everybody.image(&item.from);
+            let repository = everybody.image(&item.from).for_build(item.builds.reader.as_ref());
             let reference = item.from.reference.clone();
             async move { open(&repository, &reference).await }
         };
@@ -133,7 +134,7 @@ impl Lazy<'_> {
             stream::iter(looks).buffered(self.options.parallel.max(1)).collect().await;
         let reason = |why: &str| {
             format!(
-                "{} issues no token for one image and cannot be read without a login{why}",
+                "{} issues no token for one image ({words}) and cannot be read without a login{why}",
                 self.from
             )
         };

@@ -171,7 +171,7 @@ async fn a_registry_that_issues_no_tokens_is_pointed_at_only_if_it_is_open() {
     let pulled = json(&pull(&folder, &artifacts, from, node.connection(), &more));
     assert_eq!(pulled["images"][0]["lazy"], false);
     let reason = pulled["images"][0]["eager_because"].as_str().unwrap();
-    assert!(reason.contains("issues no token"), "{reason}");
+    assert!(reason.contains("issues no token") && reason.contains("404"), "{reason}");
 
     let node = RegistryProcess::start();
     let open = Distribution::start();

@@ -1,6 +1,6 @@
 //! What a pull leaves alone, refuses and says, whatever happens at the same time.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use zuul_images::auth::Credentials;
 use zuul_images::copy::{Options, Progress};
 use zuul_images::oci::{Digest, Registry as Place};
@@ -8,8 +8,9 @@ use zuul_images::sync::{self, Pull, Pulled};
 use zuul_images::zuul::ImageArtifact;
 
 use crate::support::clients::{client, login};
+use crate::support::programs::{RegistryProcess, failure, json};
 use crate::support::registry::{Registry, WRITER};
-use crate::support::site::BUILD;
+use crate::support::site::{BUILD, Site, pull};
 
 const REPOSITORY: &str = "quay.io/a/b";
 
@@ -68,4 +69,31 @@ async fn what_is_pushed_while_a_pull_runs_stays() {
     let push = || drop(node.push_image(REPOSITORY, "1", "theirs"));
     let pulled = pull_between(&intermediate, &node, BUILD, push).await;
     assert_eq!((pulled.images[0].image.kept, pulled.images[0].image.changed), (true, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_image_is_refused_also_where_it_was_pulled_before() {
+    let site = Site::new().await;
+    let node = RegistryProcess::start();
+    // Nobody said for whom.
+    json(&site.pull(&site.artifacts, &node, &[]));
+    let (document, said) = failure(&site.pull(&site.artifacts, &node, &["--tenant", "two"]), 3);
+    assert_eq!(document["error"]["kind"], "refused");
+    assert!(said.contains("another tenant"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lazy_pull_without_the_right_login_is_refused_another_tenants_image_too() {
+    let site = Site::with(RegistryProcess::start_for_site("anonymous_pull: true\n")).await;
+    let mut connection: Value =
+        serde_json::from_slice(&std::fs::read(site.intermediate.connection()).unwrap()).unwrap();
+    connection["password"] = "wrong".into();
+    let from = site.folder.path().join("wrong.json");
+    std::fs::write(&from, connection.to_string()).unwrap();
+    let node = RegistryProcess::start();
+    let more = ["--lazy", "--tenant", "two"];
+    let output = pull(&site.folder, &site.artifacts, from, node.connection(), &more);
+    let (document, _) = failure(&output, 3);
+    assert_eq!(document["error"]["kind"], "refused");
+    assert!(!node.root().join("pointers.json").exists());
 }

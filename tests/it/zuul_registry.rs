@@ -126,7 +126,7 @@ async fn a_lazy_pull_from_a_zuul_registry_copies_at_once_and_says_so() {
     documented(&pulled);
     assert_eq!(pulled["images"][0]["lazy"], false);
     let reason = pulled["images"][0]["eager_because"].as_str().unwrap();
-    assert!(reason.contains("issues no token"), "{reason}");
+    assert!(reason.contains("issues no token") && reason.contains("401"), "{reason}");
     assert!(said.contains("copied at once"), "{said}");
     assert!(!node.root().join("pointers.json").exists());
     // It does not need zuul-registry any more.
