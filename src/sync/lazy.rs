@@ -173,7 +173,9 @@ impl Lazy<'_> {
             match said {
                 Said::Answer(PointersTaken { pointers }) if pointers.len() == count => {
                     taken.extend(pointers.into_iter().map(|it| match it.refused {
-                        Some(reason) => Err(format!("{} cannot have it later: {reason}", self.to)),
+                        Some(reason) => {
+                            Err(format!("{} takes no pointer to it: {reason}", self.to))
+                        }
                         None => Ok(it),
                     }));
                 }

@@ -138,7 +138,7 @@ async fn what_the_buildset_cannot_fetch_later_is_copied_at_once() {
     let trusted = site.intermediate.ca_file();
     let more = ["--lazy", "--ca-file", &trusted];
     let output = pull(&site.folder, &site.artifacts, from, node.connection(), &more);
-    copied(output, "cannot have it later");
+    copied(output, "takes no pointer to it");
     assert_eq!(digest(&there(&node)).await, Some(site.digest.clone()));
     assert!(!node.root().join("pointers.json").exists());
 }

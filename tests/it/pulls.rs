@@ -8,6 +8,7 @@ use zuul_images::sync::{self, Pull, Pulled};
 use zuul_images::zuul::ImageArtifact;
 
 use crate::support::clients::{client, login};
+use crate::support::images::{digest_of, push_index, repository};
 use crate::support::programs::{RegistryProcess, failure, json};
 use crate::support::registry::{Registry, WRITER};
 use crate::support::site::{BUILD, Site, pull};
@@ -96,4 +97,27 @@ async fn a_lazy_pull_without_the_right_login_is_refused_another_tenants_image_to
     let (document, _) = failure(&output, 3);
     assert_eq!(document["error"]["kind"], "refused");
     assert!(!node.root().join("pointers.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_an_older_build_does_not_hide_a_newer_pointer() {
+    let site = Site::new().await;
+    let node = RegistryProcess::start();
+    json(&site.pull(&site.artifacts, &node, &[]));
+    let newer = "f".repeat(32);
+    let source = repository(&site.intermediate.login(), "q.io/a");
+    let expected = push_index(&source, &format!("{newer}_1"), "two", &["linux/amd64"]).await;
+    let mut artifacts = site.artifacts.clone();
+    let url = artifacts[0]["url"].as_str().unwrap().replace(BUILD, &newer);
+    artifacts[0]["url"] = url.into();
+    artifacts[0]["metadata"]["digest"] = expected.to_string().into();
+    let pulled = json(&site.pull(&artifacts, &node, &["--lazy"]));
+    let there = repository(&node.login(), "q.io/a");
+    assert_eq!(digest_of(&there, "1").await, Some(expected), "{pulled}");
+    assert_eq!(
+        (&pulled["images"][0]["lazy"], &pulled["images"][0]["changed"]),
+        (&json!(false), &json!(true))
+    );
+    let reason = pulled["images"][0]["eager_because"].as_str().unwrap();
+    assert!(reason.contains("was copied there before"), "{reason}");
 }
