@@ -1,5 +1,7 @@
 //! `pull --lazy`: pointers instead of bytes, where both registries can do with them.
 
+use std::iter::Peekable;
+
 use futures_util::stream::{self, StreamExt};
 use http::Method;
 
@@ -14,6 +16,10 @@ use crate::zuul::{
 
 /// How many images are asked for in one request.
 const AT_ONCE: usize = 1000;
+
+/// How long a list of pointers may get: each carries the authority's certificate, and a registry takes
+/// up to 8 MiB.
+const PORTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// How a registry is left pointers, and asked for tokens.
 const POINTERS: &str = "zuul/v1/pointers";
@@ -166,7 +172,7 @@ impl Lazy<'_> {
         let mut taken = Vec::new();
         let mut rest = pointers.into_iter().peekable();
         while rest.peek().is_some() {
-            let pointers: Vec<Pointer> = rest.by_ref().take(AT_ONCE).collect();
+            let pointers = portion(&mut rest);
             let count = pointers.len();
             let question = Pointers { pointers };
             let said = self.client.ask(self.to, Method::PUT, POINTERS, &question, None).await?;
@@ -191,6 +197,19 @@ impl Lazy<'_> {
         }
         Ok(taken)
     }
+}
+
+/// As many pointers as fit into one request.
+fn portion(rest: &mut Peekable<impl Iterator<Item = Pointer>>) -> Vec<Pointer> {
+    let mut portion = Vec::new();
+    let mut bytes = 0;
+    while let Some(pointer) = rest.next_if(|_| portion.len() < AT_ONCE && bytes < PORTION_BYTES) {
+        // Names and origin are short; lines of a certificate end with two characters in JSON.
+        let cert = pointer.cert.as_ref().map_or(0, |cert| cert.len() + cert.lines().count());
+        bytes += 4096 + cert + pointer.token.as_ref().map_or(0, |token| token.reveal().len());
+        portion.push(pointer);
+    }
+    portion
 }
 
 fn wanted(item: &Item) -> Result<ImageWanted, Error> {

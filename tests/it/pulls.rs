@@ -121,3 +121,30 @@ async fn a_copy_of_an_older_build_does_not_hide_a_newer_pointer() {
     let reason = pulled["images"][0]["eager_because"].as_str().unwrap();
     assert!(reason.contains("was copied there before"), "{reason}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pointers_with_a_long_certificate_are_left_all_the_same() {
+    let site = Site::new().await;
+    let mut connection: Value =
+        serde_json::from_slice(&std::fs::read(site.intermediate.connection()).unwrap()).unwrap();
+    // As long as the certificates of all authorities of a system are together.
+    let own = connection["cert"].as_str().unwrap().to_owned();
+    connection["cert"] = own.repeat(250_000 / own.len()).into();
+    let from = site.folder.path().join("long.json");
+    std::fs::write(&from, connection.to_string()).unwrap();
+    let source = repository(&site.intermediate.login(), "q.io/a");
+    let index = source.manifest(&site.digest.clone().into()).await.unwrap().unwrap();
+    let mut artifacts = Vec::new();
+    for number in 0..40 {
+        let tag = format!("{BUILD}_t{number}");
+        source.put_manifest(&tag.parse().unwrap(), &index).await.unwrap();
+        let url = format!("docker://{}/q.io/a:{tag}", site.intermediate.address);
+        artifacts.push(json!({"name": "q.io/a", "url": url, "metadata":
+            {"type": "container_image", "repository": "q.io/a", "tag": format!("t{number}")}}));
+    }
+    let node = RegistryProcess::start();
+    let pulled = json(&pull(&site.folder, &artifacts.into(), from, node.connection(), &["--lazy"]));
+    for image in pulled["images"].as_array().unwrap() {
+        assert_eq!(image["lazy"], true, "{image}");
+    }
+}
