@@ -148,3 +148,29 @@ async fn many_pointers_with_a_long_certificate_are_left_all_the_same() {
         assert_eq!(image["lazy"], true, "{image}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_artifact_neither_floods_nor_forges_what_is_said() {
+    let site = Site::new().await;
+    let node = RegistryProcess::start();
+    let long = "a".repeat(1_000_000);
+    let good = site.artifacts[0].clone();
+    for (pointer, value) in [
+        ("/url", format!("docker://{long}")),
+        ("/name", long.clone()),
+        ("/metadata/repository", format!("q.io/{long}")),
+        ("/metadata/repository", "q.io/a\u{202e}b\u{2028}error: forged".to_owned()),
+        ("/url", "docker://q.io/a\u{202e}b\u{2028}error: forged".to_owned()),
+    ] {
+        let mut wrong = good.clone();
+        // What is wrong, whichever field is long.
+        wrong["url"] = "docker://evil.example/a:1".into();
+        *wrong.pointer_mut(pointer).unwrap() = value.into();
+        let (document, said) = failure(&site.pull(&json!([wrong]), &node, &[]), 3);
+        let document = document.to_string();
+        for text in [&said, &document] {
+            assert!(text.len() < 4000, "{pointer}: {} bytes", text.len());
+            assert!(!text.contains(['\u{202e}', '\u{2028}']), "{pointer}: {text}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use super::details::Details;
 use super::query::Query;
 use super::report::{Count, Image, Images, Report, rfc3339};
 use crate::layers::Layer;
+use crate::oci::is_invisible;
 use crate::zuul::Origin;
 
 /// The only style there is; it stands in the page, and the policy names its hash.
@@ -365,8 +366,7 @@ fn clock(moment: SystemTime) -> String {
 /// A text from outside: not endless, and nothing in it that cannot be seen or turns the rest around.
 /// (Escaping is maud's.)
 pub(super) fn shown(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let visible = |c: char| if c.is_control() || turns(c) { '\u{fffd}' } else { c };
+    let visible = |c: char| if is_invisible(c) { '\u{fffd}' } else { c };
     let mut shown: String = text.chars().take(MOST_CHARACTERS).map(visible).collect();
     if text.chars().nth(MOST_CHARACTERS).is_some() {
         shown.push('…');
