@@ -1,5 +1,9 @@
 //! The route by which pointers enter a buildset registry.
 
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use zuul_images::oci::Digest;
 
@@ -107,4 +111,39 @@ fn a_pointer_is_taken_only_if_the_image_can_be_had() {
     let listed = registry.request("GET", POINTERS, b"").json();
     assert_eq!(listed["pointers"][0]["digest"], Digest::sha256(&newer).as_str());
     assert_eq!(registry.request("PUT", POINTERS, &again).json()["pointers"][0]["changed"], false);
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_not_asked_for_each_of_many_pointers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    // It goes as soon as somebody comes.
+    std::thread::spawn(move || {
+        while listener.accept().is_ok() {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let source = Registry::start();
+    let manifest = source.push_image("a", "t", "one");
+    let registry = taking();
+    let mut pointers: Vec<Value> = (0..300)
+        .map(|number| {
+            let mut pointer = pointer(&source, "x", &number.to_string(), &manifest);
+            pointer["url"] = format!("http://{dead}/v2/a").into();
+            pointer
+        })
+        .collect();
+    pointers.push(pointer(&source, "y", "1", &manifest));
+    let answer = registry.request("PUT", POINTERS, &list(&pointers.into())).json();
+    let taken = answer["pointers"].as_array().unwrap();
+    let (good, dead) = taken.split_last().unwrap();
+    assert_eq!(good.get("refused"), None);
+    for taken in dead {
+        assert!(taken["refused"].as_str().unwrap().contains("127.0.0.1"), "{taken}");
+    }
+    // Each of those that are looked at together, and each look with two more attempts.
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked <= 16 * 3, "{asked}");
 }

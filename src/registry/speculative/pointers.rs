@@ -1,6 +1,3 @@
-use std::sync::Arc;
-
-use futures_util::stream::{self, StreamExt};
 use http::{Method, Response};
 
 use crate::auth::Action;
@@ -14,9 +11,6 @@ use crate::zuul::{Pointer, Pointers, PointersTaken, Taken};
 
 /// The largest list of pointers; each may carry a token and a certificate.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-
-/// How many images are looked at at once.
-const PARALLEL: usize = 16;
 
 impl Registry {
     /// `/zuul/v1/pointers`, an extension of our own, outside the specification's paths, and not there in
@@ -53,18 +47,13 @@ impl Registry {
     /// pulls later.
     async fn take(
         &self,
-        pointers: &Arc<pointers::Pointers>,
+        pointers: &pointers::Pointers,
         given: Vec<Pointer>,
     ) -> Result<Vec<Taken>, Error> {
         if given.len() > pointers::MAX_POINTERS {
             return Err(pointers::Error::TooMany.into());
         }
-        let look = |pointer: Pointer| {
-            let pointers = Arc::clone(pointers);
-            async move { pointers.check(&pointer).await }
-        };
-        let looked = stream::iter(given.clone()).map(look).buffered(PARALLEL);
-        let looked: Vec<Result<(), String>> = looked.collect().await;
+        let looked = pointers.check(&given).await;
         let mut taken = Vec::new();
         let mut good = Vec::new();
         for (pointer, looked) in given.into_iter().zip(looked) {
