@@ -60,13 +60,12 @@ use self::metrics::Metrics;
 use self::names::Repository;
 use self::record::Record;
 use self::route::{Resource, Route};
-use self::speculative::Reach;
 use self::status::Listing;
 use crate::layers::{self, Layers, Reader};
 use crate::pointers::Pointers;
 use crate::proxy::Proxy;
 use crate::serve::{Body, Handler, OnSent, Peer};
-use crate::storage::{self, Storage};
+use crate::storage::{self, Reach, Storage};
 
 pub use self::caller::{Level, User};
 pub use self::config::Config;
@@ -90,6 +89,7 @@ pub struct Registry {
     speculative: Speculative,
     /// Images to be fetched on their first use, where such are accepted.
     pointers: Option<Arc<Pointers>>,
+    /// What tokens for one image open.
     reach: Reach,
     body_idle: Duration,
     forward: Option<Forward>,

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use http::{Method, Response};
 
 use crate::auth::Action;
-use crate::oci::Reference;
+use crate::oci::{Digest, Reference};
 use crate::registry::call::Call;
 use crate::registry::caller::{Account, Caller};
 use crate::registry::names::Repository;
@@ -72,10 +72,27 @@ impl Registry {
     ) -> Result<(), Error> {
         match (self.access.image(call, repository), reference) {
             (Some(image), Reference::Digest(wanted)) => {
-                self.reach.demand(&*self.storage, &repository.key, image, wanted).await
+                self.demand_part(repository, image, wanted).await
             }
             _ => self.access.demand(call, repository, Action::Pull),
         }
+    }
+
+    /// Refuses what is neither the image nor a part of it.
+    async fn demand_part(
+        &self,
+        repository: &Repository,
+        image: &Digest,
+        wanted: &Digest,
+    ) -> Result<(), Error> {
+        if wanted == image {
+            return Ok(());
+        }
+        let parts = self.reach.parts(&*self.storage, &repository.key, image).await?;
+        if parts.digests.contains(wanted) {
+            return Ok(());
+        }
+        Err(Error::OutsideImage { image: image.clone(), wanted: wanted.clone() })
     }
 }
 
