@@ -3,12 +3,18 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 use zuul_images::oci::Digest;
 
+use crate::support::faulty::Fault;
 use crate::support::http::send;
 use crate::support::registry::{READER, Registry, basic};
+use crate::support::sample::Sample;
+use crate::support::upstream::Upstream;
+use crate::support::wait::wait_until;
 
 const POINTERS: &str = "/zuul/v1/pointers";
 
@@ -146,4 +152,62 @@ fn a_registry_that_does_not_answer_is_not_asked_for_each_of_many_pointers() {
     // Each of those that are looked at together, and each look with two more attempts.
     let asked = asked.load(Ordering::SeqCst);
     assert!(asked <= 16 * 3, "{asked}");
+}
+
+/// A pointer to `x` at an image of another registry.
+fn pointer_at(at: &Upstream, tag: &str, image: &Sample) -> Value {
+    json!({"name": "x", "tag": tag, "digest": image.root.digest(), "token": "hush",
+           "size": image.root.bytes().len(), "url": format!("http://{}/v2/a", at.faulty.address)})
+}
+
+#[test]
+fn a_read_by_digest_through_another_pointer_does_not_fail_a_read_by_tag() {
+    let (slow, source) = (Upstream::start(), Upstream::start());
+    let other = slow.hold("a", "1", "other", 10);
+    let wanted = source.hold("a", "2", "wanted", 10);
+    let registry = taking();
+    let both = json!([pointer_at(&slow, "1", &other), pointer_at(&source, "2", &wanted)]);
+    let taken = registry.request("PUT", POINTERS, &list(&both)).json();
+    assert_eq!(taken["pointers"][1].get("refused"), None, "{taken}");
+    // The first does not have it and takes its time to say so.
+    let digest = wanted.root.digest().to_string();
+    slow.faulty.fault(9, Method::GET, &digest, Fault::Delay(Duration::from_secs(3)));
+    let by_digest = format!("/v2/x/manifests/{digest}");
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| registry.anonymous("GET", &by_digest).status);
+        wait_until(|| slow.gets(&digest) + source.gets(&digest) > 0);
+        assert_eq!(registry.anonymous("GET", "/v2/x/manifests/2").status, 200);
+        assert_eq!(reading.join().unwrap(), 200);
+    });
+}
+
+#[test]
+fn a_blob_is_asked_for_only_through_a_pointer_whose_image_it_may_be_of() {
+    let sources = [Upstream::start(), Upstream::start()];
+    let images = [sources[0].hold("a", "1", "one", 10), sources[1].hold("a", "2", "two", 10)];
+    let registry = taking();
+    let pointers =
+        json!([pointer_at(&sources[0], "1", &images[0]), pointer_at(&sources[1], "2", &images[1])]);
+    assert_eq!(registry.request("PUT", POINTERS, &list(&pointers)).status, 200);
+    let blob = |bytes: &[u8]| format!("blobs/{}", Digest::sha256(bytes));
+    let get = |path: &str| registry.anonymous("GET", &format!("/v2/x/{path}"));
+    // As long as nothing is known of the first image it may be there.
+    assert_eq!(get("manifests/2").status, 200);
+    let layer = blob(&images[1].blobs[0]);
+    assert_eq!(get(&layer).status, 200);
+    assert_eq!((sources[0].gets(&layer), sources[1].gets(&layer)), (0, 1));
+    let strange = blob(b"strange");
+    assert_eq!(get(&strange).status, 404);
+    assert_eq!((sources[0].gets(&strange), sources[1].gets(&strange)), (1, 0));
+
+    assert_eq!(get("manifests/1").status, 200);
+    let stranger = blob(b"stranger");
+    assert_eq!(get(&stranger).status, 404);
+    assert_eq!(registry.anonymous("HEAD", &format!("/v2/x/{stranger}")).status, 404);
+    for (source, image) in sources.iter().zip(&images) {
+        assert_eq!(source.gets(&stranger) + source.heads(&stranger), 0);
+        let config = blob(&image.blobs[1]);
+        assert_eq!(get(&config).status, 200);
+    }
+    assert_eq!(sources[0].gets("blobs/") + sources[1].gets("blobs/"), 4);
 }
