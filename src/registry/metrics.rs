@@ -285,7 +285,7 @@ impl Registry {
     /// text format of Prometheus.
     pub(super) async fn metrics(&self, call: &Call) -> Result<Response<Body>, Error> {
         demand_read(call)?;
-        self.access.demand_user(call)?;
+        self.access.demand_catalog(call)?;
         let metrics = Arc::clone(&self.metrics);
         let text = tokio::task::spawn_blocking(move || metrics.text()).await.unwrap_or_default();
         let accepted = call.header(header::ACCEPT).unwrap_or_default();

@@ -166,6 +166,19 @@ fn a_token_is_good_for_its_repositories_and_actions_only() {
 }
 
 #[test]
+fn a_token_for_one_repository_does_not_show_the_others() {
+    let registry = closed();
+    let login = basic(READER, "secret");
+    let narrow = bearer(&token(&registry, &login, "scope=repository:a:pull"));
+    let wide = bearer(&token(&registry, &login, "scope=registry:catalog:*"));
+    for path in ["/v2/_catalog", "/status", "/metrics"] {
+        assert_eq!(ask(&registry, &narrow, "GET", path).status, 401, "{path}");
+        assert_eq!(ask(&registry, &wide, "GET", path).status, 200, "{path}");
+        assert_eq!(ask(&registry, &login, "GET", path).status, 200, "{path}");
+    }
+}
+
+#[test]
 fn a_reader_gets_no_token_for_writing() {
     let registry = closed();
     let answer = token(&registry, &basic(READER, "secret"), "scope=repository:a:pull,push");
