@@ -14,8 +14,12 @@ use crate::zuul::{
     TokensIssued, TokensWanted,
 };
 
-/// How many images are asked for in one request.
+/// How many tokens are asked for in one request.
 const AT_ONCE: usize = 1000;
+
+/// How many pointers are left in one request: the buildset registry looks at every image before it
+/// answers.
+const POINTERS_AT_ONCE: usize = 250;
 
 /// How long a list of pointers may get: each carries the authority's certificate, and a registry takes
 /// up to 8 MiB.
@@ -86,7 +90,7 @@ impl Lazy<'_> {
         if self.options.dry_run {
             return Ok(left);
         }
-        let mut taken = self.register(pointers).await?.into_iter();
+        let mut taken = self.register(pointers).await.into_iter();
         for place in &mut left {
             let Left::Pointer(image) = place else { continue };
             match taken.next() {
@@ -167,35 +171,37 @@ impl Lazy<'_> {
         })
     }
 
-    /// What the buildset registry says to each pointer.
-    async fn register(&self, pointers: Vec<Pointer>) -> Result<Vec<Result<Taken, String>>, Error> {
+    /// What the buildset registry says to each pointer, or why it has to be copied.
+    async fn register(&self, pointers: Vec<Pointer>) -> Vec<Result<Taken, String>> {
         let mut taken = Vec::new();
         let mut rest = pointers.into_iter().peekable();
         while rest.peek().is_some() {
             let pointers = portion(&mut rest);
-            let count = pointers.len();
+            let mut count = pointers.len();
             let question = Pointers { pointers };
-            let said = self.client.ask(self.to, Method::PUT, POINTERS, &question, None).await?;
-            match said {
-                Said::Answer(PointersTaken { pointers }) if pointers.len() == count => {
-                    taken.extend(pointers.into_iter().map(|it| match it.refused {
+            let said = self.client.ask(self.to, Method::PUT, POINTERS, &question, None).await;
+            let reason = match said {
+                Ok(Said::Answer(PointersTaken { pointers })) if pointers.len() == count => {
+                    let judge = |it: Taken| match it.refused {
                         Some(reason) => {
                             Err(format!("{} takes no pointer to it: {reason}", self.to))
                         }
                         None => Ok(it),
-                    }));
+                    };
+                    taken.extend(pointers.into_iter().map(judge));
+                    continue;
                 }
-                Said::Answer(_) => {
-                    let reason = format!("{} answered for other pointers", self.to);
-                    taken.extend((0..count).map(|_| Err(reason.clone())));
+                Ok(Said::Answer(_)) => format!("{} answered for other pointers", self.to),
+                Ok(Said::No(words)) => format!("{} takes no pointers: {words}", self.to),
+                // If it does not answer to anything, the copy says so.
+                Err(error) => {
+                    count += rest.by_ref().count();
+                    format!("{} takes no pointers: {error}", self.to)
                 }
-                Said::No(words) => {
-                    let reason = format!("{} takes no pointers: {words}", self.to);
-                    taken.extend((0..count).map(|_| Err(reason.clone())));
-                }
-            }
+            };
+            taken.extend((0..count).map(|_| Err(reason.clone())));
         }
-        Ok(taken)
+        taken
     }
 }
 
@@ -203,7 +209,9 @@ impl Lazy<'_> {
 fn portion(rest: &mut Peekable<impl Iterator<Item = Pointer>>) -> Vec<Pointer> {
     let mut portion = Vec::new();
     let mut bytes = 0;
-    while let Some(pointer) = rest.next_if(|_| portion.len() < AT_ONCE && bytes < PORTION_BYTES) {
+    while let Some(pointer) =
+        rest.next_if(|_| portion.len() < POINTERS_AT_ONCE && bytes < PORTION_BYTES)
+    {
         // Names and origin are short; lines of a certificate end with two characters in JSON.
         let cert = pointer.cert.as_ref().map_or(0, |cert| cert.len() + cert.lines().count());
         bytes += 4096 + cert + pointer.token.as_ref().map_or(0, |token| token.reveal().len());

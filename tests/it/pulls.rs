@@ -1,5 +1,8 @@
 //! What a pull leaves alone, refuses and says, whatever happens at the same time.
 
+use std::net::SocketAddr;
+
+use http::Method;
 use serde_json::{Value, json};
 use zuul_images::auth::Credentials;
 use zuul_images::copy::{Options, Progress};
@@ -8,6 +11,7 @@ use zuul_images::sync::{self, Pull, Pulled};
 use zuul_images::zuul::ImageArtifact;
 
 use crate::support::clients::{client, login};
+use crate::support::faulty::{Fault, Faulty};
 use crate::support::images::{digest_of, push_index, repository};
 use crate::support::programs::{RegistryProcess, failure, json};
 use crate::support::registry::{Registry, WRITER};
@@ -26,12 +30,12 @@ impl<Work: Fn() + Sync> Progress for Meanwhile<Work> {
 
 /// Pulls `REPOSITORY:1` of a build.
 async fn pull_between(
-    from: &Registry,
-    to: &Registry,
+    [from, to]: [SocketAddr; 2],
     build: &str,
+    lazy: bool,
     meanwhile: impl Fn() + Sync,
 ) -> Pulled {
-    let [from, to] = [from, to].map(|it| it.address.to_string().parse::<Place>().unwrap());
+    let [from, to] = [from, to].map(|it| it.to_string().parse::<Place>().unwrap());
     let mut logins = login(&from, WRITER, "secret");
     logins.add(&to, None, Credentials::new(WRITER, "secret"));
     let client = client(&[&from, &to], logins);
@@ -40,7 +44,7 @@ async fn pull_between(
         "metadata": {"type": "container_image", "repository": REPOSITORY, "tag": "1"}});
     let artifacts: [ImageArtifact; 1] = [serde_json::from_value(artifact).unwrap()];
     let wanted =
-        Pull { artifacts: &artifacts, from: &from, to: &to, tenant: None, lazy: false, cert: None };
+        Pull { artifacts: &artifacts, from: &from, to: &to, tenant: None, lazy, cert: None };
     sync::pull(&client, &wanted, &Options::default(), &Meanwhile(meanwhile)).await.unwrap()
 }
 
@@ -51,9 +55,10 @@ fn held(registry: &Registry) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_pushed_while_a_pull_runs_stays() {
     let (intermediate, node) = (Registry::start(), Registry::start());
+    let places = [intermediate.address, node.address];
     intermediate.push_image(REPOSITORY, &format!("{BUILD}_1"), "theirs");
     let push = || drop(node.push_image(REPOSITORY, "1", "its own"));
-    let pulled = pull_between(&intermediate, &node, BUILD, push).await;
+    let pulled = pull_between(places, BUILD, false, push).await;
     let own = held(&node);
     assert_eq!(own, node.push_image(REPOSITORY, "other", "its own"), "the push was overwritten");
     let image = &pulled.images[0].image;
@@ -62,14 +67,27 @@ async fn what_is_pushed_while_a_pull_runs_stays() {
 
     // What an earlier pull brought is replaced, and not what was pushed over it in the meantime.
     let node = Registry::start();
+    let places = [intermediate.address, node.address];
     let other = BUILD.replace('0', "f");
     let newer = intermediate.push_image(REPOSITORY, &format!("{other}_1"), "newer");
-    pull_between(&intermediate, &node, BUILD, || {}).await;
-    let pulled = pull_between(&intermediate, &node, &other, || {}).await;
+    pull_between(places, BUILD, false, || {}).await;
+    let pulled = pull_between(places, &other, false, || {}).await;
     assert!(pulled.images[0].image.changed && held(&node) == newer);
     let push = || drop(node.push_image(REPOSITORY, "1", "theirs"));
-    let pulled = pull_between(&intermediate, &node, BUILD, push).await;
+    let pulled = pull_between(places, BUILD, false, push).await;
     assert_eq!((pulled.images[0].image.kept, pulled.images[0].image.changed), (true, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_copied_where_no_answer_to_the_pointers_comes() {
+    let (intermediate, node) = (Registry::start(), Faulty::start().await);
+    let manifest = intermediate.push_image(REPOSITORY, &format!("{BUILD}_1"), "theirs");
+    node.fault(9, Method::PUT, "/zuul/v1/pointers", Fault::LoseReply);
+    let pulled = pull_between([intermediate.address, node.address], BUILD, true, || {}).await;
+    let digest = Digest::sha256(&manifest).to_string();
+    assert_eq!(node.memory.tag(REPOSITORY, "1"), Some(digest));
+    let reason = pulled.images[0].eager_because.as_deref().unwrap();
+    assert!(reason.contains("takes no pointers") && reason.contains("broke"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
