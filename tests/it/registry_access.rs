@@ -211,6 +211,19 @@ fn a_token_is_given_for_a_form_too() {
 }
 
 #[test]
+fn a_form_longer_than_any_login_is_refused() {
+    let registry = closed();
+    let form = "grant_type=password&username=zuul&password=secret&scope=";
+    for (length, status) in [(64 * 1024, 200), (64 * 1024 + 1, 413), (3 * 1024 * 1024, 413)] {
+        let form = format!("{form}{}", "+".repeat(length - form.len()));
+        assert_eq!(
+            send(registry.address, "POST", "/auth/token", &[], form.as_bytes()).status,
+            status
+        );
+    }
+}
+
+#[test]
 fn a_token_is_kept_by_nobody_in_between() {
     let registry = Registry::start();
     let login = basic(WRITER, "secret");
