@@ -5,7 +5,7 @@ use super::upstream::Upstream;
 use super::{Error, Layer, Layers, Lead, Lower, Sources, Speculative};
 use crate::client;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::storage::Storage;
+use crate::storage::{Belongs, Storage};
 
 /// Where something of a repository is fetched from, and where it is kept.
 #[derive(Clone)]
@@ -81,14 +81,12 @@ impl Layers {
 
 impl Speculative {
     async fn odds(&self, repository: &RepositoryName, image: &Image, wanted: &Digest) -> Odds {
-        if image.digest == *wanted {
-            return Odds::Has;
-        }
-        match self.reach.parts(&*self.shelf.store, repository, &image.digest).await {
-            Ok(parts) if parts.digests.contains(wanted) => Odds::Has,
-            Ok(parts) if parts.whole && image.confined => Odds::Never,
-            Ok(parts) if parts.whole => Odds::Hardly,
-            _ => Odds::May,
+        let store = &*self.shelf.store;
+        match self.reach.has(store, repository, &image.digest, wanted).await {
+            Ok(Belongs::Yes) => Odds::Has,
+            Ok(Belongs::No) if image.confined => Odds::Never,
+            Ok(Belongs::No) => Odds::Hardly,
+            Ok(Belongs::Unknown) | Err(_) => Odds::May,
         }
     }
 

@@ -31,7 +31,7 @@ use futures_util::stream::BoxStream;
 pub use self::error::Error;
 pub use self::filesystem::Filesystem;
 pub use self::prune::{PruneTotals, Pruned, PrunedBlob, PrunedManifest, Pruning};
-pub use self::reach::{Parts, Reach};
+pub use self::reach::{Belongs, Reach};
 pub use self::upload::{UploadId, UploadState};
 pub use self::verify::{Damage, DamageKind, Verified, VerifyTotals, Verifying};
 use crate::oci::{Digest, RepositoryName, Tag};

@@ -18,38 +18,52 @@ pub struct Reach {
     known: Mutex<VecDeque<(Key, Parts)>>,
 }
 
-/// The manifests and blobs below an image.
-#[derive(Debug, Clone)]
-pub struct Parts {
-    /// Their digests, without the image's own.
-    pub digests: Arc<HashSet<Digest>>,
-    /// Whether there are no more: every manifest was there.
-    pub whole: bool,
+/// Whether something is an image or a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belongs {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// It is no part that is known, and not all manifests of the image are there.
+    Unknown,
+}
+
+/// The manifests and blobs below an image, as far as they were found.
+#[derive(Clone)]
+struct Parts {
+    digests: Arc<HashSet<Digest>>,
+    /// Whether there are no more.
+    whole: bool,
 }
 
 type Key = (RepositoryName, Digest);
 
 impl Reach {
-    /// What a store knows of the parts of an image. Content below a digest never changes, so an image is
-    /// walked once and remembered, unless something of it is not there yet.
+    /// Whether something belongs to an image, as far as a store knows. Content below a digest never
+    /// changes, so an image is walked once and remembered, and again only for what may have come since.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn parts(
+    pub async fn has(
         &self,
         storage: &dyn Storage,
         repository: &RepositoryName,
         image: &Digest,
-    ) -> Result<Parts, Error> {
+        wanted: &Digest,
+    ) -> Result<Belongs, Error> {
+        if wanted == image {
+            return Ok(Belongs::Yes);
+        }
         let key = (repository.clone(), image.clone());
-        if let Some(parts) = self.known(&key) {
-            return Ok(parts);
+        match self.known(&key).map(|parts| parts.has(wanted)) {
+            Some(settled @ (Belongs::Yes | Belongs::No)) => return Ok(settled),
+            Some(Belongs::Unknown) | None => {}
         }
         let parts = walk(storage, repository, image).await?;
-        if parts.whole {
-            self.remember(key, &parts);
-        }
-        Ok(parts)
+        let has = parts.has(wanted);
+        self.remember(key, parts);
+        Ok(has)
     }
 
     fn known(&self, key: &Key) -> Option<Parts> {
@@ -57,19 +71,29 @@ impl Reach {
         known.iter().find(|(held, _)| held == key).map(|(_, parts)| parts.clone())
     }
 
-    fn remember(&self, key: Key, parts: &Parts) {
+    fn remember(&self, key: Key, parts: Parts) {
         // Room for itself counts too: an image of one blob is not for free.
         let weight = |parts: &Parts| parts.digests.len() + 8;
-        if weight(parts) > MAX_REMEMBERED {
+        if parts.digests.is_empty() || weight(&parts) > MAX_REMEMBERED {
             return;
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(held, _)| *held != key);
-        known.push_back((key, parts.clone()));
+        known.push_back((key, parts));
         let mut sum: usize = known.iter().map(|(_, parts)| weight(parts)).sum();
         while sum > MAX_REMEMBERED {
             let Some((_, oldest)) = known.pop_front() else { break };
             sum -= weight(&oldest);
+        }
+    }
+}
+
+impl Parts {
+    fn has(&self, wanted: &Digest) -> Belongs {
+        match (self.digests.contains(wanted), self.whole) {
+            (true, _) => Belongs::Yes,
+            (false, true) => Belongs::No,
+            (false, false) => Belongs::Unknown,
         }
     }
 }

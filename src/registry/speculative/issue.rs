@@ -8,7 +8,7 @@ use crate::registry::call::Call;
 use crate::registry::names::Repository;
 use crate::registry::{Error, Registry, body, respond};
 use crate::serve::Body;
-use crate::storage;
+use crate::storage::{self, Belongs};
 use crate::zuul::{ImageWanted, Issued, Refusal, TokensIssued, TokensWanted};
 
 /// The largest list of images, and how many may be in it.
@@ -88,14 +88,12 @@ impl Registry {
         image: &Digest,
         wanted: &Digest,
     ) -> Result<(), Error> {
-        if wanted == image {
-            return Ok(());
+        match self.reach.has(&*self.storage, &repository.key, image, wanted).await? {
+            Belongs::Yes => Ok(()),
+            Belongs::No | Belongs::Unknown => {
+                Err(Error::OutsideImage { image: image.clone(), wanted: wanted.clone() })
+            }
         }
-        let parts = self.reach.parts(&*self.storage, &repository.key, image).await?;
-        if parts.digests.contains(wanted) {
-            return Ok(());
-        }
-        Err(Error::OutsideImage { image: image.clone(), wanted: wanted.clone() })
     }
 }
 
