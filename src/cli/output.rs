@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::exit::Failure;
 use crate::copy::{ImageOutcome, Outcome, Totals};
+use crate::oci::push_visible;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -89,8 +90,7 @@ pub fn printable(text: &str) -> String {
     for character in text.trim_end().chars() {
         match character {
             '\n' => shown.push_str("\n  "),
-            character if character.is_control() => shown.extend(character.escape_debug()),
-            character => shown.push(character),
+            character => push_visible(&mut shown, character),
         }
     }
     shown

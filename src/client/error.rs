@@ -1,4 +1,4 @@
-use crate::oci::{self, Registry};
+use crate::oci::{self, Digest, Registry};
 use crate::zuul::Origin;
 use crate::{auth, http};
 
@@ -52,6 +52,14 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// The registry keeps what it has under this tag, as it was asked to.
+    #[error("{doing}: {digest} was pushed there and stays")]
+    Kept {
+        /// What was being done, on what.
+        doing: String,
+        /// What it has.
+        digest: Digest,
+    },
     /// A manifest that cannot be read.
     #[error("{doing}: {source}")]
     Manifest {
@@ -87,6 +95,12 @@ impl Error {
         matches!(self, Self::Http { source: http::Error::NotFound { .. }, .. })
     }
 
+    /// Whether the registry knows who asks and says no.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Http { source: http::Error::Denied { .. }, .. })
+    }
+
     /// Whether the registry refuses an image that is another tenant's.
     #[must_use]
     pub fn is_of_another_tenant(&self) -> bool {
@@ -104,6 +118,7 @@ impl Error {
             Self::Realm { .. } => "realm",
             Self::Credentials { .. } => "credentials",
             Self::Damaged { .. } => "damaged",
+            Self::Kept { .. } => "kept",
             Self::Manifest { .. } => "manifest",
             Self::Protocol { .. } => "protocol",
             Self::Source { source, .. } => {

@@ -16,8 +16,13 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 pub enum Said<Answer> {
     /// It knows the request.
     Answer(Answer),
-    /// It does not, or does not do it; its own words.
+    /// It does not, or does not do it; what it answered.
     No(String),
+}
+
+fn no<Answer>(error: crate::http::Error) -> Result<Said<Answer>, crate::http::Error> {
+    let words = error.answer().map(|answer| format!("it answered {answer}"));
+    words.map(Said::No).ok_or(error)
 }
 
 impl Client {
@@ -54,22 +59,17 @@ impl Client {
         }
         let response = match self.access.http().send(request).await {
             Ok(response) => response,
-            Err(error) => {
-                return match error.answer() {
-                    Some(_) => Ok(Said::No(error.to_string())),
-                    None => Err(failed(error)),
-                };
-            }
+            Err(error) => return no(error).map_err(failed),
         };
         if !response.status().is_success() {
-            return Ok(Said::No(response.into_error().await.to_string()));
+            return no(response.into_error().await).map_err(failed);
         }
         // Pages for people answer every path with 200.
         let is_json = response.header(CONTENT_TYPE).is_some_and(|it| it.contains("json"));
         let bytes = response.bytes(MAX_ANSWER_BYTES).await.map_err(failed)?;
         match serde_json::from_slice(&bytes) {
             Ok(answer) if is_json => Ok(Said::Answer(answer)),
-            _ => Ok(Said::No(format!("{registry} answered {path} with something else"))),
+            _ => Ok(Said::No(format!("it answered {path} with something else"))),
         }
     }
 

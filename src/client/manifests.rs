@@ -1,5 +1,5 @@
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::access::{Effort, Purpose};
 use super::{Error, Repository};
@@ -11,6 +11,7 @@ use crate::zuul::Origin;
 pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
 
 const ORIGIN: HeaderName = HeaderName::from_static(Origin::HEADER);
+const KEEP_PUSHED: HeaderName = HeaderName::from_static(Origin::KEEP_PUSHED);
 
 /// What HEAD says about a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl Repository {
     /// was taken.
     ///
     /// # Errors
-    /// Any answer but success; a digest that is not the manifest's.
+    /// Any answer but success; a digest that is not the manifest's; [`Error::Kept`].
     pub async fn put_manifest(
         &self,
         reference: &Reference,
@@ -111,8 +112,18 @@ impl Repository {
         let request = self
             .request(purpose, Method::PUT, &path)?
             .body(content_type, Body::Bytes(manifest.bytes().clone()));
-        let request = self.said(request);
-        let response = self.send(purpose, request, Effort::Once).await?;
+        let request = match self.keeps_pushed {
+            true => request.header(KEEP_PUSHED, HeaderValue::from_static("true")),
+            false => request,
+        };
+        let response = self.send(purpose, self.said(request), Effort::Once).await?;
+        if self.keeps_pushed
+            && response.status() == StatusCode::PRECONDITION_FAILED
+            && let Some(digest) = advertised(&response)
+        {
+            response.discard().await;
+            return Err(Error::Kept { doing: purpose.doing.to_owned(), digest });
+        }
         if !response.status().is_success() {
             return Err(purpose.http(response.into_error().await));
         }

@@ -20,13 +20,15 @@ pub struct Repository {
     scopes: Scopes,
     bearer: Option<HeaderValue>,
     pub(super) origin: Option<HeaderValue>,
+    pub(super) keeps_pushed: bool,
     effort: Effort,
 }
 
 impl Repository {
     pub(super) fn new(access: Arc<Access>, registry: Registry, name: RepositoryName) -> Self {
         let (scopes, effort) = (Scopes::read(&name), Effort::Persistent);
-        Self { access, scopes, registry, name, bearer: None, origin: None, effort }
+        let (bearer, origin, keeps_pushed) = (None, None, false);
+        Self { access, registry, name, scopes, bearer, origin, keeps_pushed, effort }
     }
 
     /// Its registry.
@@ -66,6 +68,14 @@ impl Repository {
     pub fn for_build(mut self, origin: Option<&Origin>) -> Self {
         let value = origin.map(|origin| HeaderValue::from_str(&origin.to_header()));
         self.origin = value.and_then(Result::ok);
+        self
+    }
+
+    /// The same repository, where no tag is overwritten that was set for no build; see [`Error::Kept`].
+    /// Registries that do not know the header overwrite it.
+    #[must_use]
+    pub fn keeping_pushed(mut self) -> Self {
+        self.keeps_pushed = true;
         self
     }
 

@@ -52,6 +52,7 @@ pub(super) async fn resolve(
     let from = client.image(&item.from).for_build(builds.reader.as_ref());
     let to = client.image(&item.to).for_build(builds.origin.as_ref());
     let to = if options.dry_run { to } else { to.writable() };
+    let to = if builds.keep_pushed { to.keeping_pushed() } else { to };
     let there = to.head(&item.to.reference).await;
     let there = there.map_err(|source| Error::client(&name, source))?;
     let look = Look { name: &name, sources, from: &from, to: &to, options };
@@ -128,9 +129,12 @@ impl Look<'_> {
         let digest = match (reference, there) {
             (Reference::Digest(digest), _) => Some(digest.clone()),
             (Reference::Tag(_), Some(_)) if whole => {
-                let digest = self.sources.digest(self.from, reference).await;
-                let digest = digest.map_err(|error| self.failed(error))?;
-                Some(digest.ok_or_else(|| self.not_found())?)
+                match self.sources.digest(self.from, reference).await {
+                    Ok(digest) => Some(digest.ok_or_else(|| self.not_found())?),
+                    // An answer to HEAD has no words; that to GET says why.
+                    Err(error) if error.is_denied() => None,
+                    Err(error) => return Err(self.failed(error)),
+                }
             }
             (Reference::Tag(_), _) => None,
         };

@@ -29,7 +29,7 @@ impl Layers {
                 Err(error) => return Err(error.into()),
             }
         }
-        for source in &sources.list {
+        for source in self.likely(&sources, repository, digest).await {
             match self.fills.follow(source, repository, digest).open(part).await {
                 Ok(value) => return Ok(Found { layer: source.layer, value }),
                 Err(error @ Error::Storage(_)) => return Err(error),
@@ -61,7 +61,7 @@ impl Layers {
                 return Ok(Found { layer: source.kept, value });
             }
         }
-        for source in &sources.list {
+        for source in self.likely(&sources, repository, digest).await {
             if let Some(value) = self.fills.size(&source.shelf, repository, digest) {
                 return Ok(Found { layer: source.layer, value });
             }

@@ -2,6 +2,7 @@ use futures_util::{StreamExt, stream};
 
 use super::blobs::is_damaged;
 use super::error::is_absent;
+use super::source::{Shelf, Source};
 use super::{Error, Layers, Reader, Sources};
 use crate::oci::{Digest, Manifest, RepositoryName};
 use crate::storage::{self, NewManifest, StoredManifest};
@@ -94,6 +95,7 @@ impl Layers {
                 manifest: stored,
                 tags: Vec::new(),
                 origin: None,
+                keep_pushed: false,
             };
             self.local.manifest_put(repository, new).await?;
         }
@@ -106,11 +108,13 @@ impl Layers {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<StoredManifest, Error> {
-        let mut told: Error = storage::Error::RepositoryUnknown(repository.clone()).into();
         for source in &sources.list {
             if let Ok(stored) = source.shelf.store.manifest_get(repository, digest).await {
                 return Ok(stored);
             }
+        }
+        let mut told: Error = storage::Error::RepositoryUnknown(repository.clone()).into();
+        for source in self.likely(sources, repository, digest).await {
             let fetched = match source.may_ask(true) {
                 Ok(()) => self.kept_or_fetched(source, repository, digest).await,
                 Err(error) => Err(error),
@@ -160,24 +164,35 @@ impl Layers {
         to: &RepositoryName,
         digest: &Digest,
     ) -> Result<bool, Error> {
-        for source in &sources.list {
-            let store = &source.shelf.store;
-            if store.blob_size(from, digest).await.is_err() {
-                if source.may_ask(true).is_err() {
-                    continue;
-                }
-                match self.fills.follow(source, from, digest).kept().await {
-                    Ok(()) => {}
-                    Err(error @ Error::Storage(_)) => return Err(error),
-                    Err(error) => {
-                        tracing::debug!(%digest, %error, "a blob could not be brought from below");
-                        continue;
-                    }
+        let Some(shelf) = self.shelf_with(sources, from, digest).await? else { return Ok(false) };
+        self.local.blob_adopt(to, digest, &*shelf.store, from).await?;
+        Ok(true)
+    }
+
+    /// The shelf that has a blob, or now has it.
+    async fn shelf_with<'a>(
+        &self,
+        sources: &'a Sources,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<&'a Shelf>, Error> {
+        for Source { shelf, .. } in &sources.list {
+            if shelf.store.blob_size(repository, digest).await.is_ok() {
+                return Ok(Some(shelf));
+            }
+        }
+        for source in self.likely(sources, repository, digest).await {
+            if source.may_ask(true).is_err() {
+                continue;
+            }
+            match self.fills.follow(source, repository, digest).kept().await {
+                Ok(()) => return Ok(Some(&source.shelf)),
+                Err(error @ Error::Storage(_)) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%digest, %error, "a blob could not be brought from below");
                 }
             }
-            self.local.blob_adopt(to, digest, &**store, from).await?;
-            return Ok(true);
         }
-        Ok(false)
+        Ok(None)
     }
 }

@@ -56,7 +56,7 @@ impl Layers {
             if !leads.is_empty() {
                 missing = None;
             }
-            tags.extend(leads.into_iter().map(|(tag, _)| tag));
+            tags.extend(leads.into_iter().map(|lead| lead.tag));
         }
         if let Some(lower) = &self.lower
             && let Some((upstream, at)) = lower.upstreams.of(repository)

@@ -93,7 +93,7 @@ impl Layers {
                 return Ok(Found { layer: source.kept, value });
             }
         }
-        for source in &sources.list {
+        for source in self.likely(&sources, repository, digest).await {
             match self.kept_or_fetched(source, repository, digest).await {
                 Ok(value) => return Ok(Found { layer: source.layer, value }),
                 Err(error) => told = told.or(error),
@@ -111,7 +111,9 @@ impl Layers {
         if let Ok(manifest) = source.shelf.store.manifest_get(repository, digest).await {
             return Ok(manifest);
         }
-        let key = (source.shelf.name, repository.clone(), digest.clone());
+        // What one pointer does not give, another may.
+        let tag = source.image.as_ref().map(|image| image.tag.clone());
+        let key = (source.shelf.name, tag, repository.clone(), digest.clone());
         let (source, repository, digest) = (source.clone(), repository.clone(), digest.clone());
         let fetch = || async move { fetch(&source, &repository, &digest, Vec::new()).await };
         self.fetching.join(key, fetch).await
@@ -165,6 +167,7 @@ pub(super) async fn keep(
         referrer: manifest.referrer(digest),
         tags,
         origin: None,
+        keep_pushed: false,
     };
     let store: &Arc<dyn Storage> = &source.shelf.store;
     if let Err(error) = store.manifest_put(repository, new).await {

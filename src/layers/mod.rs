@@ -41,8 +41,8 @@ use self::tags::Freshness;
 pub use self::upstream::InvalidNamespace;
 use self::upstream::Upstreams;
 use crate::http::AddressPolicy;
-use crate::oci::{Digest, RepositoryName};
-use crate::storage::{Storage, StoredManifest};
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::storage::{Reach, Storage, StoredManifest};
 use crate::zuul::Origin;
 
 /// Where an answer comes from.
@@ -94,14 +94,19 @@ pub struct Layers {
     speculative: Option<Speculative>,
     lower: Option<Lower>,
     fills: Arc<Fills>,
-    fetching: Arc<Flights<(&'static str, RepositoryName, Digest), StoredManifest>>,
+    fetching: Arc<Flights<Fetch, StoredManifest>>,
 }
+
+/// A manifest that is fetched: for which shelf, through which pointer, which.
+type Fetch = (&'static str, Option<Tag>, RepositoryName, Digest);
 
 /// What pointers name.
 #[derive(Clone)]
 struct Speculative {
     pointers: Arc<dyn Pointers>,
     shelf: Shelf,
+    /// What of the images is known from their manifests on the shelf.
+    reach: Arc<Reach>,
 }
 
 /// Other registries, and what was fetched from them.
@@ -148,8 +153,8 @@ impl Layers {
     /// Also what these pointers name; what is fetched for them is kept in `store`.
     #[must_use]
     pub fn with_pointers(mut self, pointers: Arc<dyn Pointers>, store: Arc<dyn Storage>) -> Self {
-        self.speculative =
-            Some(Speculative { pointers, shelf: Shelf { name: "speculative", store } });
+        let (shelf, reach) = (Shelf { name: "speculative", store }, Arc::default());
+        self.speculative = Some(Speculative { pointers, shelf, reach });
         self
     }
 
@@ -202,7 +207,7 @@ impl Layers {
         let mut sources = Sources { list: Vec::new(), barred: None };
         if let Some(speculative) = &self.speculative {
             let leads = speculative.pointers.of_repository(repository).await;
-            sources.list.extend(leads.into_iter().map(|(_, lead)| speculative.source(lead)));
+            sources.list.extend(leads.into_iter().map(|lead| speculative.source(lead)));
         }
         if let Some(lower) = &self.lower
             && let Some((upstream, at)) = lower.upstreams.of(repository)

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use super::health::UpstreamHealth;
 use super::upstream::Upstream;
-use super::{Error, Layer, Lead, Lower, Speculative};
+use super::{Error, Layer, Layers, Lead, Lower, Sources, Speculative};
 use crate::client;
-use crate::storage::Storage;
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::storage::{Belongs, Storage};
 
 /// Where something of a repository is fetched from, and where it is kept.
 #[derive(Clone)]
@@ -18,6 +19,32 @@ pub(super) struct Source {
     pub(super) layer: Layer,
     /// and what is on the shelf from here.
     pub(super) kept: Layer,
+    /// The image it is for, where it is a pointer's.
+    pub(super) image: Option<Image>,
+}
+
+/// What a pointer names.
+#[derive(Debug, Clone)]
+pub(super) struct Image {
+    pub(super) tag: Tag,
+    digest: Digest,
+    /// Whether nothing else can be had through the pointer.
+    confined: bool,
+}
+
+/// How likely a source is to have something, the likeliest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Odds {
+    /// It is known to be a part of the pointer's image.
+    Has,
+    /// Not all parts of the image are known.
+    May,
+    /// It is none of the image's parts, and the place may have it all the same.
+    Hardly,
+    /// Another registry, which comes last whatever it has.
+    Below,
+    /// It is none of the image's parts, and nothing else is given.
+    Never,
 }
 
 /// A store below the local one.
@@ -27,7 +54,42 @@ pub(super) struct Shelf {
     pub(super) store: Arc<dyn Storage>,
 }
 
+impl Layers {
+    /// The sources that can have something, the likeliest first: most images are read from their
+    /// manifests down, so it is known which pointer leads to a blob.
+    pub(super) async fn likely<'a>(
+        &self,
+        sources: &'a Sources,
+        repository: &RepositoryName,
+        wanted: &Digest,
+    ) -> Vec<&'a Source> {
+        let mut ranked = Vec::new();
+        for source in &sources.list {
+            let odds = match (&self.speculative, &source.image) {
+                (Some(speculative), Some(image)) => {
+                    speculative.odds(repository, image, wanted).await
+                }
+                _ => Odds::Below,
+            };
+            ranked.push((odds, source));
+        }
+        ranked.retain(|(odds, _)| *odds != Odds::Never);
+        ranked.sort_by_key(|(odds, _)| *odds);
+        ranked.into_iter().map(|(_, source)| source).collect()
+    }
+}
+
 impl Speculative {
+    async fn odds(&self, repository: &RepositoryName, image: &Image, wanted: &Digest) -> Odds {
+        let store = &*self.shelf.store;
+        match self.reach.has(store, repository, &image.digest, wanted).await {
+            Ok(Belongs::Yes) => Odds::Has,
+            Ok(Belongs::No) if image.confined => Odds::Never,
+            Ok(Belongs::No) => Odds::Hardly,
+            Ok(Belongs::Unknown) | Err(_) => Odds::May,
+        }
+    }
+
     pub(super) fn source(&self, lead: Lead) -> Source {
         Source {
             shelf: self.shelf.clone(),
@@ -36,6 +98,7 @@ impl Speculative {
             health: None,
             layer: Layer::Speculative,
             kept: Layer::Speculative,
+            image: Some(Image { tag: lead.tag, digest: lead.digest, confined: lead.confined }),
         }
     }
 }
@@ -49,6 +112,7 @@ impl Lower {
             health: Some(Arc::clone(&upstream.health)),
             layer: Layer::Upstream,
             kept: Layer::Cache,
+            image: None,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod media_type;
 mod name;
 mod reference;
 mod referrer;
+mod text;
 
 pub use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 
@@ -23,6 +24,7 @@ pub use self::digest::{Algorithm, Digest, Digester};
 pub use self::manifest::{Content, Image, Index, MAX_MANIFEST_BYTES, Manifest};
 pub use self::name::{Reference, RepositoryName, Tag};
 pub use self::reference::{ImageReference, Registry};
+pub use self::text::{is_invisible, printable, push_visible};
 
 /// What is wrong with a value that should have been one of the nouns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

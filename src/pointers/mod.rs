@@ -140,12 +140,9 @@ impl Pointers {
         self.sources.repository(pointer)
     }
 
-    /// Whether an image can be had through its pointer from here.
-    ///
-    /// # Errors
-    /// Why not, for people.
-    pub async fn check(&self, pointer: &Pointer) -> Result<(), String> {
-        self.sources.check(pointer).await
+    /// Whether the images can be had through these pointers from here, for each; if not, why, for people.
+    pub async fn check(&self, pointers: &[Pointer]) -> Vec<Result<(), String>> {
+        self.sources.check(pointers).await
     }
 
     fn held(&self) -> std::sync::RwLockReadGuard<'_, Held> {

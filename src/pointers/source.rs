@@ -1,6 +1,8 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
 
 use crate::auth::CredentialStore;
 use crate::client::{self, Client};
@@ -11,6 +13,9 @@ use crate::zuul::Pointer;
 
 /// How long a look whether an image can be had may take.
 const LOOK: Duration = Duration::from_secs(15);
+
+/// How many images are looked at at once.
+const PARALLEL: usize = 16;
 
 /// How many registries are remembered at once; pointers lead to one, or very few.
 const MAX_CLIENTS: usize = 32;
@@ -30,6 +35,14 @@ struct Place {
     cert: Option<String>,
 }
 
+/// Why an image cannot be had, for people.
+enum Failed {
+    /// It is not there, or not for us.
+    Image(String),
+    /// Nothing can be had from its registry now.
+    Registry(String),
+}
+
 impl Sources {
     pub(super) fn new(allowed: Vec<Network>) -> Self {
         Self { allowed, clients: Mutex::default() }
@@ -47,29 +60,44 @@ impl Sources {
         })
     }
 
-    /// Looks at the manifest through the pointer.
-    pub(super) async fn check(&self, pointer: &Pointer) -> Result<(), String> {
-        let source = self.repository(pointer).map_err(|error| error.to_string())?;
-        let reference = pointer.digest.clone().into();
-        let looked = tokio::time::timeout(LOOK, source.head(&reference)).await;
-        match looked {
-            Err(_) => Err(format!("{} did not answer for {} s", pointer.url, LOOK.as_secs())),
-            Ok(Err(error)) => Err(error.to_string()),
-            Ok(Ok(None)) => Err(format!("{} has no {}", pointer.url, pointer.digest)),
-            Ok(Ok(Some(head))) if head.size.is_some_and(|size| size != pointer.size) => {
-                Err(format!("the manifest has another size than {} bytes", pointer.size))
+    /// Looks at the manifest through each pointer; says why one cannot be had. A registry that does not
+    /// answer for one is not asked for the others.
+    pub(super) async fn check(&self, pointers: &[Pointer]) -> Vec<Result<(), String>> {
+        let down: &Mutex<HashMap<Place, String>> = &Mutex::default();
+        let look = |pointer| async move {
+            let place = Place::of(pointer);
+            if let Some(reason) = lock(down).get(&place) {
+                return Err(reason.clone());
             }
-            Ok(Ok(Some(_))) => Ok(()),
-        }
+            self.look(pointer).await.map_err(|failed| match failed {
+                Failed::Image(reason) => reason,
+                Failed::Registry(reason) => lock(down).entry(place).or_insert(reason).clone(),
+            })
+        };
+        let looks: Vec<_> = pointers.iter().map(look).collect();
+        stream::iter(looks).buffered(PARALLEL).collect().await
+    }
+
+    async fn look(&self, pointer: &Pointer) -> Result<(), Failed> {
+        let source = self.repository(pointer).map_err(Failed::of)?;
+        let reference = pointer.digest.clone().into();
+        let Ok(looked) = tokio::time::timeout(LOOK, source.head(&reference)).await else {
+            let silent = format!("{} did not answer for {} s", pointer.url, LOOK.as_secs());
+            return Err(Failed::Registry(silent));
+        };
+        let reason = match looked.map_err(Failed::of)? {
+            None => format!("{} has no {}", pointer.url, pointer.digest),
+            Some(head) if head.size.is_some_and(|size| size != pointer.size) => {
+                format!("the manifest has another size than {} bytes", pointer.size)
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(Failed::Image(reason))
     }
 
     fn client(&self, pointer: &Pointer) -> Result<Client, client::Error> {
-        let place = Place {
-            registry: pointer.url.registry().clone(),
-            plain: pointer.url.is_plain(),
-            cert: pointer.cert.clone(),
-        };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Place::of(pointer);
+        let mut clients = lock(&self.clients);
         if let Some(client) = clients.get(&place) {
             return Ok(client.clone());
         }
@@ -99,4 +127,32 @@ impl Sources {
         };
         Ok(Client::new(Http::new(settings)?, CredentialStore::empty()))
     }
+}
+
+impl Place {
+    fn of(pointer: &Pointer) -> Self {
+        Self {
+            registry: pointer.url.registry().clone(),
+            plain: pointer.url.is_plain(),
+            cert: pointer.cert.clone(),
+        }
+    }
+}
+
+impl Failed {
+    fn of(error: client::Error) -> Self {
+        let reason = error.to_string();
+        match error {
+            client::Error::Http { source, .. }
+                if source.answer().is_none() || source.is_transient() =>
+            {
+                Self::Registry(reason)
+            }
+            _ => Self::Image(reason),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

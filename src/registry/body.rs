@@ -87,8 +87,11 @@ impl Allowed {
     }
 }
 
-/// A whole small body.
+/// A whole small body. One that says it is too long is not touched, so that its client sees the answer.
 pub(super) async fn read(call: &mut Call, limit: usize, idle: Duration) -> Result<Bytes, Error> {
+    if call.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(Error::TooLarge { limit });
+    }
     let Some(body) = call.take_body() else { return Ok(Bytes::new()) };
     let allowed = Allowed { idle, until: call.started + SMALL_TIME, bytes: u64::MAX };
     let mut stream = incoming(body, allowed, Counter::default(), Arc::clone(&call.received));

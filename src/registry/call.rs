@@ -19,8 +19,8 @@ use crate::oci::RepositoryName;
 use crate::serve::Peer;
 use crate::zuul::Origin;
 
-/// How much of a body nobody wanted is read so that the client sees its answer.
-const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+/// How much of a body nobody wanted is read so that the client sees its answer: twice the longest document.
+const DRAIN_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(5);

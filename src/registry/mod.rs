@@ -33,7 +33,6 @@ use self::config::limits::Limits;
 use self::forward::Forward;
 use self::names::Repository;
 use self::route::{Resource, Route};
-use self::speculative::Reach;
 use self::status::Listing;
 use self::users::Access;
 use self::watch::Health;
@@ -43,7 +42,7 @@ use crate::layers::{self, Layers, Reader};
 use crate::pointers::Pointers;
 use crate::proxy::Proxy;
 use crate::serve::{Body, Handler, OnSent, Peer};
-use crate::storage::{self, Storage};
+use crate::storage::{self, Reach, Storage};
 
 pub use self::config::Config;
 pub use self::error::Error;
@@ -67,6 +66,7 @@ pub struct Registry {
     speculative: Speculative,
     /// Images to be fetched on their first use, where such are accepted.
     pointers: Option<Arc<Pointers>>,
+    /// What tokens for one image open.
     reach: Reach,
     body_idle: Duration,
     forward: Option<Forward>,

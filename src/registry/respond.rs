@@ -104,6 +104,9 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
         Error::ProxyLogin => {
             set(&mut response, header::PROXY_AUTHENTICATE, "Basic realm=\"registry\"");
         }
+        Error::Storage(storage::Error::TagKept { digest, .. }) => {
+            set(&mut response, CONTENT_DIGEST, digest);
+        }
         Error::Method { allowed } => set(&mut response, header::ALLOW, allowed),
         Error::WrongOffset { offset, location } => {
             set(&mut response, header::RANGE, received(*offset));
@@ -239,6 +242,7 @@ fn stored(error: &storage::Error) -> (StatusCode, OciErrorCode) {
         Error::BlobsMissing { .. } => (Status::BAD_REQUEST, Code::ManifestBlobUnknown),
         Error::BlobSize { .. } => (Status::BAD_REQUEST, Code::SizeInvalid),
         Error::ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
+        Error::TagKept { .. } => (Status::PRECONDITION_FAILED, Code::Other("TAG_KEPT".to_owned())),
         Error::UploadUnknown { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         Error::UploadBusy(_) => (Status::CONFLICT, Code::BlobUploadInvalid),
         Error::UploadOffset { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),

@@ -1,7 +1,7 @@
 use std::io;
 
 use super::UploadId;
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, Tag};
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,16 @@ pub enum Error {
         repository: RepositoryName,
         /// The tag or digest.
         reference: String,
+    },
+    /// The tag stays as it was pushed, as it was to be in this case.
+    #[error("tag {tag} of repository {repository} was pushed here and stays")]
+    TagKept {
+        /// Where.
+        repository: RepositoryName,
+        /// Which.
+        tag: Tag,
+        /// What it points at.
+        digest: Digest,
     },
     /// No such upload in this repository.
     #[error("upload {id} is not under way in repository {repository}")]

@@ -9,6 +9,7 @@
 mod error;
 mod filesystem;
 mod prune;
+mod reach;
 #[cfg(test)]
 mod suite;
 mod upload;
@@ -28,6 +29,7 @@ use futures_util::stream::BoxStream;
 pub use self::error::Error;
 pub use self::filesystem::Filesystem;
 pub use self::prune::{PruneTotals, Pruned, PrunedBlob, PrunedManifest, Pruning};
+pub use self::reach::{Belongs, Reach};
 pub use self::upload::{UploadId, UploadState};
 pub use self::verify::{Damage, DamageKind, Verified, VerifyTotals, Verifying};
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -97,6 +99,8 @@ pub struct NewManifest {
     pub tags: Vec<Tag>,
     /// Which build sets them, where it says so; kept with each tag until the tag is set again.
     pub origin: Option<Origin>,
+    /// Whether nothing is stored if one of the tags was set by nobody who named a build.
+    pub keep_pushed: bool,
 }
 
 /// What a tag points at.

@@ -1,5 +1,7 @@
 //! `pull --lazy`: pointers instead of bytes, where both registries can do with them.
 
+use std::iter::Peekable;
+
 use futures_util::stream::{self, StreamExt};
 use http::Method;
 
@@ -12,8 +14,16 @@ use crate::zuul::{
     TokensIssued, TokensWanted,
 };
 
-/// How many images are asked for in one request.
+/// How many tokens are asked for in one request.
 const AT_ONCE: usize = 1000;
+
+/// How many pointers are left in one request: the buildset registry looks at every image before it
+/// answers.
+const POINTERS_AT_ONCE: usize = 250;
+
+/// How long a list of pointers may get: each carries the authority's certificate, and a registry takes
+/// up to 8 MiB.
+const PORTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// How a registry is left pointers, and asked for tokens.
 const POINTERS: &str = "zuul/v1/pointers";
@@ -80,7 +90,7 @@ impl Lazy<'_> {
         if self.options.dry_run {
             return Ok(left);
         }
-        let mut taken = self.register(pointers).await?.into_iter();
+        let mut taken = self.register(pointers).await.into_iter();
         for place in &mut left {
             let Left::Pointer(image) = place else { continue };
             match taken.next() {
@@ -114,17 +124,18 @@ impl Lazy<'_> {
                     let reason = format!("{} answered for other images", self.from);
                     found.extend(items.iter().map(|_| Err(reason.clone())));
                 }
-                Said::No(_) => found.extend(self.look(items).await),
+                Said::No(words) => found.extend(self.look(items, &words).await),
             }
         }
         Ok(found)
     }
 
-    /// A registry that issues no tokens is pointed at only if everybody may read it.
-    async fn look(&self, items: &[Item]) -> Vec<Result<Found, String>> {
+    /// A registry that issues no tokens, and said so in these words, is pointed at only if everybody may
+    /// read it.
+    async fn look(&self, items: &[Item], words: &str) -> Vec<Result<Found, String>> {
         let everybody = self.client.anonymous();
         let look = |item: &Item| {
-            let repository = everybody.image(&item.from);
+            let repository = everybody.image(&item.from).for_build(item.builds.reader.as_ref());
             let reference = item.from.reference.clone();
             async move { open(&repository, &reference).await }
         };
@@ -133,7 +144,7 @@ impl Lazy<'_> {
             stream::iter(looks).buffered(self.options.parallel.max(1)).collect().await;
         let reason = |why: &str| {
             format!(
-                "{} issues no token for one image and cannot be read without a login{why}",
+                "{} issues no token for one image ({words}) and cannot be read without a login{why}",
                 self.from
             )
         };
@@ -160,34 +171,53 @@ impl Lazy<'_> {
         })
     }
 
-    /// What the buildset registry says to each pointer.
-    async fn register(&self, pointers: Vec<Pointer>) -> Result<Vec<Result<Taken, String>>, Error> {
+    /// What the buildset registry says to each pointer, or why it has to be copied.
+    async fn register(&self, pointers: Vec<Pointer>) -> Vec<Result<Taken, String>> {
         let mut taken = Vec::new();
         let mut rest = pointers.into_iter().peekable();
         while rest.peek().is_some() {
-            let pointers: Vec<Pointer> = rest.by_ref().take(AT_ONCE).collect();
-            let count = pointers.len();
+            let pointers = portion(&mut rest);
+            let mut count = pointers.len();
             let question = Pointers { pointers };
-            let said = self.client.ask(self.to, Method::PUT, POINTERS, &question, None).await?;
-            match said {
-                Said::Answer(PointersTaken { pointers }) if pointers.len() == count => {
-                    taken.extend(pointers.into_iter().map(|it| match it.refused {
-                        Some(reason) => Err(format!("{} cannot have it later: {reason}", self.to)),
+            let said = self.client.ask(self.to, Method::PUT, POINTERS, &question, None).await;
+            let reason = match said {
+                Ok(Said::Answer(PointersTaken { pointers })) if pointers.len() == count => {
+                    let judge = |it: Taken| match it.refused {
+                        Some(reason) => {
+                            Err(format!("{} takes no pointer to it: {reason}", self.to))
+                        }
                         None => Ok(it),
-                    }));
+                    };
+                    taken.extend(pointers.into_iter().map(judge));
+                    continue;
                 }
-                Said::Answer(_) => {
-                    let reason = format!("{} answered for other pointers", self.to);
-                    taken.extend((0..count).map(|_| Err(reason.clone())));
+                Ok(Said::Answer(_)) => format!("{} answered for other pointers", self.to),
+                Ok(Said::No(words)) => format!("{} takes no pointers: {words}", self.to),
+                // If it does not answer to anything, the copy says so.
+                Err(error) => {
+                    count += rest.by_ref().count();
+                    format!("{} takes no pointers: {error}", self.to)
                 }
-                Said::No(words) => {
-                    let reason = format!("{} takes no pointers: {words}", self.to);
-                    taken.extend((0..count).map(|_| Err(reason.clone())));
-                }
-            }
+            };
+            taken.extend((0..count).map(|_| Err(reason.clone())));
         }
-        Ok(taken)
+        taken
     }
+}
+
+/// As many pointers as fit into one request.
+fn portion(rest: &mut Peekable<impl Iterator<Item = Pointer>>) -> Vec<Pointer> {
+    let mut portion = Vec::new();
+    let mut bytes = 0;
+    while let Some(pointer) =
+        rest.next_if(|_| portion.len() < POINTERS_AT_ONCE && bytes < PORTION_BYTES)
+    {
+        // Names and origin are short; lines of a certificate end with two characters in JSON.
+        let cert = pointer.cert.as_ref().map_or(0, |cert| cert.len() + cert.lines().count());
+        bytes += 4096 + cert + pointer.token.as_ref().map_or(0, |token| token.reveal().len());
+        portion.push(pointer);
+    }
+    portion
 }
 
 fn wanted(item: &Item) -> Result<ImageWanted, Error> {

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -6,8 +7,11 @@ use super::lazy::{Lazy, Left};
 use super::{BuildId, Error};
 use crate::client::Client;
 use crate::copy::{self, Builds, ImageOutcome, Item, Options, Progress, Totals};
-use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag};
+use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag, printable};
 use crate::zuul::{ImageArtifact, Label, Origin, Returned, path_below_registry};
+
+/// How much of what an untrusted job wrote is shown, in characters.
+const LONGEST_SHOWN: usize = 400;
 
 /// What to pull.
 #[derive(Debug)]
@@ -66,12 +70,8 @@ pub async fn pull(
 ) -> Result<Pulled, Error> {
     let started = Instant::now();
     let before = client.statistics();
-    let mut items: Vec<Item> = Vec::new();
-    for artifact in pull.artifacts {
-        let item = pull.checked(artifact)?;
-        items.retain(|earlier| earlier.to != item.to);
-        items.push(item);
-    }
+    let items = pull.artifacts.iter().map(|artifact| pull.checked(artifact));
+    let items = last_of_each(items.collect::<Result<_, _>>()?);
     let left = match pull.lazy {
         true => {
             let Pull { from, to, cert, .. } = *pull;
@@ -119,6 +119,15 @@ pub async fn pull(
     Ok(Pulled { images, totals, zuul: Returned::default() })
 }
 
+/// Of several for one image and tag the last, in their order.
+fn last_of_each(mut items: Vec<Item>) -> Vec<Item> {
+    let mut seen = HashSet::new();
+    items.reverse();
+    items.retain(|item| seen.insert(item.to.clone()));
+    items.reverse();
+    items
+}
+
 /// One for each item; nothing for each of an eager pull.
 fn spread(left: Option<Vec<Left>>) -> impl Iterator<Item = Option<Left>> {
     let left = left.into_iter().flatten().map(Some);
@@ -137,17 +146,16 @@ fn refused(error: copy::Error) -> Error {
 
 impl Pull<'_> {
     fn checked(&self, artifact: &ImageArtifact) -> Result<Item, Error> {
-        let refuse = |reason: String| Error::Refused {
-            name: artifact.name.escape_debug().to_string(),
-            reason,
-        };
+        let name = || printable(&artifact.name, LONGEST_SHOWN);
+        let refuse = |reason: String| Error::Refused { name: name(), reason };
         let metadata = &artifact.metadata;
         let name = path_below_registry(&metadata.repository).map_err(|e| refuse(e.to_string()))?;
         let found = source(&artifact.url, &name, &metadata.tag, self.from);
         let (from, build) = found.ok_or_else(|| {
             let (from, tag) = (self.from, &metadata.tag);
             let expected = format!("docker://{from}/{name}:<32 hexadecimal digits>_{tag}");
-            refuse(format!("its url `{}` is not {expected}", artifact.url.escape_debug()))
+            let url = printable(&artifact.url, LONGEST_SHOWN);
+            refuse(format!("its url `{url}` is not {expected}"))
         })?;
         let to = ImageReference {
             registry: self.to.clone(),
@@ -235,6 +243,22 @@ mod tests {
             let error = check("quay.io/a/b", "1", &url).unwrap_err();
             assert!(matches!(error, Error::Refused { .. }), "{url}");
         }
+    }
+
+    #[test]
+    fn of_several_artifacts_for_one_image_the_nearest_changes_counts_however_many_there_are() {
+        let of = |tag: &str, build: &str| {
+            let url = format!("docker://inter.example:5000/quay.io/a/b:{build}_{tag}");
+            check("quay.io/a/b", tag, &url).unwrap()
+        };
+        let nearer = BUILD.replace('0', "f");
+        let mut items: Vec<Item> = (0..30_000).map(|tag| of(&tag.to_string(), BUILD)).collect();
+        items.extend([of("1", BUILD), of("0", &nearer)]);
+        let items = last_of_each(items);
+        assert_eq!(items.len(), 30_000);
+        let last: Vec<String> = items[29_997..].iter().map(|it| it.from.to_string()).collect();
+        let expected = [format!("{BUILD}_29999"), format!("{BUILD}_1"), format!("{nearer}_0")];
+        assert_eq!(last, expected.map(|tag| format!("inter.example:5000/quay.io/a/b:{tag}")));
     }
 
     #[test]

@@ -222,7 +222,7 @@ fn of_type<T: serde::de::DeserializeOwned>(
         .map(|artifact| {
             T::deserialize(artifact).map_err(|error| {
                 let name = artifact.get("name").and_then(Value::as_str).unwrap_or("without a name");
-                Error::value(format!("artifact {}", name.escape_debug()), error)
+                Error::value(format!("artifact {name}"), error)
             })
         })
         .collect()

@@ -29,6 +29,8 @@ pub use self::images::{ImageList, ZuulImage, path_below_registry};
 pub use self::origin::{Label, Origin};
 pub use self::pointer::{Pointer, PointerUrl, PullToken};
 
+use crate::oci::printable;
+
 /// Input that cannot be used; names the item and the place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,23 +63,8 @@ pub enum Error {
 
 impl Error {
     fn value(item: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Value { item: printable(&item.into()), reason: printable(&reason.to_string()) }
+        // Untrusted jobs write what is named.
+        let short = |text: &str| printable(text, 400);
+        Self::Value { item: short(&item.into()), reason: short(&reason.to_string()) }
     }
-}
-
-/// Untrusted jobs write what is named in errors: on one line, without control characters, and short.
-fn printable(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let mut shown = String::new();
-    for (position, character) in text.chars().enumerate() {
-        if position == LONGEST {
-            shown.push('…');
-            break;
-        }
-        match character.is_control() {
-            true => shown.extend(character.escape_debug()),
-            false => shown.push(character),
-        }
-    }
-    shown
 }

@@ -33,6 +33,10 @@ impl Origin {
     /// The header's name. Its value is a form: `tenant=…&project=…&change=…&build=…`.
     pub const HEADER: &str = "zuul-origin";
 
+    /// The header by which a pull says that what has no origin stays: this buildset pushed it itself.
+    /// Who keeps it answers 412 and names its digest.
+    pub const KEEP_PUSHED: &str = "zuul-keep-pushed";
+
     /// The error code of an image that is another tenant's.
     pub const DENIED: &str = "TENANT_DENIED";
 

@@ -138,6 +138,42 @@ fn a_token_opens_its_image_and_nothing_else() {
 }
 
 #[test]
+fn a_token_for_one_repository_does_not_open_one_of_the_same_path_in_another_registry() {
+    let registry = closed();
+    let image = registry.push_image("org/img", "t", "amd64");
+    registry.push_image("ghcr.io/org/img", "t", "amd64");
+    let login = basic(READER, "secret");
+    let images = json!([{"repository": "org/img", "tag": "t"}]);
+    let token = ask(&registry, &[("Authorization", &login)], &images).json()["images"][0].take();
+    let path = format!("/v2/org/img/manifests/{}", Digest::sha256(&image));
+    assert_eq!(bearing(&registry, &token, "GET", &format!("{path}?ns=ghcr.io")).status, 401);
+    assert_eq!(bearing(&registry, &token, "GET", &format!("{path}?ns=docker.io")).status, 200);
+    assert_eq!(bearing(&registry, &token, "GET", &path).status, 200);
+}
+
+#[test]
+fn a_token_that_lasts_an_hour_is_not_traded_for_one_that_lasts_a_day() {
+    let registry = closed();
+    push(&registry);
+    let login = basic(READER, "secret");
+    let path = format!("/auth/token?scope=repository:{REPOSITORY}:pull");
+    let token = send(registry.address, "GET", &path, &[("Authorization", &login)], b"").json();
+    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+    let images = json!([{"repository": REPOSITORY, "tag": "t"}]);
+    assert_eq!(ask(&registry, &[("Authorization", &bearer)], &images).status, 401);
+}
+
+#[test]
+fn tokens_for_images_are_kept_by_nobody_in_between() {
+    let registry = closed();
+    push(&registry);
+    let login = basic(READER, "secret");
+    let images = json!([{"repository": REPOSITORY, "tag": "t"}]);
+    let answer = ask(&registry, &[("Authorization", &login)], &images);
+    assert_eq!(answer.header("Cache-Control"), "no-store");
+}
+
+#[test]
 fn what_is_pushed_into_an_index_later_belongs_to_it() {
     let registry = closed();
     let late = image(b"config late", b"layer late");

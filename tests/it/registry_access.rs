@@ -166,6 +166,19 @@ fn a_token_is_good_for_its_repositories_and_actions_only() {
 }
 
 #[test]
+fn a_token_for_one_repository_does_not_show_the_others() {
+    let registry = closed();
+    let login = basic(READER, "secret");
+    let narrow = bearer(&token(&registry, &login, "scope=repository:a:pull"));
+    let wide = bearer(&token(&registry, &login, "scope=registry:catalog:*"));
+    for path in ["/v2/_catalog", "/status", "/metrics"] {
+        assert_eq!(ask(&registry, &narrow, "GET", path).status, 401, "{path}");
+        assert_eq!(ask(&registry, &wide, "GET", path).status, 200, "{path}");
+        assert_eq!(ask(&registry, &login, "GET", path).status, 200, "{path}");
+    }
+}
+
+#[test]
 fn a_reader_gets_no_token_for_writing() {
     let registry = closed();
     let answer = token(&registry, &basic(READER, "secret"), "scope=repository:a:pull,push");
@@ -195,6 +208,19 @@ fn a_token_is_given_for_a_form_too() {
     assert!(answer.json()["expires_in"].as_u64().unwrap() >= 60);
     let pull = ask(&registry, &bearer(&answer), "GET", "/v2/a/manifests/latest");
     assert_eq!(pull.status, 200);
+}
+
+#[test]
+fn a_form_longer_than_any_login_is_refused() {
+    let registry = closed();
+    let form = "grant_type=password&username=zuul&password=secret&scope=";
+    for (length, status) in [(64 * 1024, 200), (64 * 1024 + 1, 413), (3 * 1024 * 1024, 413)] {
+        let form = format!("{form}{}", "+".repeat(length - form.len()));
+        assert_eq!(
+            send(registry.address, "POST", "/auth/token", &[], form.as_bytes()).status,
+            status
+        );
+    }
 }
 
 #[test]

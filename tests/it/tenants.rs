@@ -1,13 +1,13 @@
 //! Which build an image came from, and who may pull it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::documents::documented;
 use crate::support::images::{digest_of, push_index, repository};
-use crate::support::programs::{RegistryProcess, failure, file, json, program};
+use crate::support::programs::{RegistryProcess, failure, json};
 use crate::support::registry::{Registry, image};
+use crate::support::site::{BUILD, Site};
 
-const BUILD: &str = "0123456789abcdef0123456789abcdef";
 const ORIGIN: &str = "Zuul-Origin";
 
 fn push_for(registry: &Registry, tag: &str, origin: &str) {
@@ -67,66 +67,23 @@ fn an_origin_is_kept_until_the_tag_is_written_again() {
     assert_eq!(registry.with("PUT", path, &[(ORIGIN, "tenant=%0A")], &other).status, 400);
 }
 
-/// A build of tenant `one` that pushed an image, and what it returned to Zuul.
-struct Pushed {
-    intermediate: RegistryProcess,
-    folder: tempfile::TempDir,
-    artifacts: Value,
-}
-
-impl Pushed {
-    async fn new() -> Self {
-        let (buildset, intermediate) = (RegistryProcess::start(), RegistryProcess::start());
-        let folder = tempfile::tempdir().unwrap();
-        let platforms = ["linux/amd64", "linux/arm64"];
-        push_index(&repository(&buildset.login(), "q.io/a"), "1", "one", &platforms).await;
-        let images = json!([{"repository": "q.io/a", "tags": ["1"]}]).to_string();
-        let pushed = program("intermediate-registry-sync")
-            .args(["push", "--no-ambient-config", "--build", BUILD, "--tenant", "one"])
-            .args(["--project", "org/project", "--change", "1001", "--images"])
-            .arg(file(folder.path(), "images.json", &images))
-            .arg("--from")
-            .arg(buildset.connection())
-            .arg("--to")
-            .arg(intermediate.connection())
-            .output()
-            .unwrap();
-        let artifacts = json(&pushed)["zuul"]["artifacts"].take();
-        Self { intermediate, folder, artifacts }
-    }
-
-    fn pull(&self, to: &RegistryProcess, more: &[&str]) -> std::process::Output {
-        let artifacts = file(self.folder.path(), "artifacts.json", &self.artifacts.to_string());
-        program("intermediate-registry-sync")
-            .args(["pull", "--no-ambient-config", "--artifacts"])
-            .arg(artifacts)
-            .arg("--from")
-            .arg(self.intermediate.connection())
-            .arg("--to")
-            .arg(to.connection())
-            .args(more)
-            .output()
-            .unwrap()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pull_for_another_tenant_moves_nothing() {
-    let pushed = Pushed::new().await;
+    let site = Site::new().await;
     let tag = format!("{BUILD}_1");
-    let held = repository(&pushed.intermediate.login(), "q.io/a");
+    let held = repository(&site.intermediate.login(), "q.io/a");
     let held = held.head(&tag.parse().unwrap()).await.unwrap().unwrap();
     let wanted = format!("tenant=one&project=org%2Fproject&change=1001&build={BUILD}");
     assert_eq!(held.origin.unwrap().to_header(), wanted);
 
     let next = RegistryProcess::start();
-    let (document, said) = failure(&pushed.pull(&next, &["--tenant", "two"]), 3);
+    let (document, said) = failure(&site.pull(&site.artifacts, &next, &["--tenant", "two"]), 3);
     assert_eq!(document["error"]["kind"], "refused");
     assert!(said.contains("another tenant"), "{said}");
     let there = repository(&next.login(), "q.io/a");
     assert_eq!(digest_of(&there, "1").await, None);
 
-    documented(&json(&pushed.pull(&next, &["--tenant", "one"])));
+    documented(&json(&site.pull(&site.artifacts, &next, &["--tenant", "one"])));
     let found = there.head(&"1".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(found.digest, held.digest);
     let origin = found.origin.unwrap();
@@ -136,19 +93,19 @@ async fn a_pull_for_another_tenant_moves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pull_leaves_what_this_buildset_pushed() {
-    let pushed = Pushed::new().await;
+    let site = Site::new().await;
     let next = RegistryProcess::start();
     let there = repository(&next.login(), "q.io/a");
     let own = push_index(&there, "1", "its own", &["linux/amd64"]).await;
-    let pulled = json(&pushed.pull(&next, &[]));
+    let pulled = json(&site.pull(&site.artifacts, &next, &[]));
     assert_eq!(pulled["images"][0]["kept"], true);
     assert_eq!(pulled["images"][0]["digest"], own.as_str());
     assert_eq!(pulled["totals"]["bytes_moved"], 0);
     assert_eq!(digest_of(&there, "1").await, Some(own));
 
     let another = RegistryProcess::start();
-    let first = json(&pushed.pull(&another, &[]));
-    let again = json(&pushed.pull(&another, &[]));
+    let first = json(&site.pull(&site.artifacts, &another, &[]));
+    let again = json(&site.pull(&site.artifacts, &another, &[]));
     assert_eq!(
         (&first["images"][0]["changed"], &first["images"][0]["kept"]),
         (&json!(true), &json!(false))

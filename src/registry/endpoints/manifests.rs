@@ -94,10 +94,6 @@ impl Registry {
         repository: &Repository,
         reference: Reference,
     ) -> Result<Response<Body>, Error> {
-        let too_large = Error::TooLarge { limit: MAX_MANIFEST_BYTES };
-        if call.content_length().is_some_and(|length| length > MAX_MANIFEST_BYTES as u64) {
-            return Err(too_large);
-        }
         let bytes = body::read(call, MAX_MANIFEST_BYTES, self.body_idle).await?;
         let manifest =
             Manifest::parse(bytes, call.header(header::CONTENT_TYPE)).map_err(Error::Invalid)?;
@@ -112,6 +108,7 @@ impl Registry {
             },
             tags: tags.clone(),
             origin: call.origin()?,
+            keep_pushed: call.headers.contains_key(Origin::KEEP_PUSHED),
         };
         self.layers.bring_down(&repository.key, &manifest).await?;
         match self.storage.manifest_put(&repository.key, new.clone()).await {

@@ -1,15 +1,14 @@
 use std::time::SystemTime;
 
-use http::{Method, Response};
+use http::{Method, Response, header};
 
 use crate::auth::Action;
-use crate::oci::Reference;
+use crate::oci::{Digest, Reference};
 use crate::registry::call::Call;
 use crate::registry::names::Repository;
-use crate::registry::users::{Account, Caller};
 use crate::registry::{Error, Registry, body, respond};
 use crate::serve::Body;
-use crate::storage;
+use crate::storage::{self, Belongs};
 use crate::zuul::{ImageWanted, Issued, Refusal, TokensIssued, TokensWanted};
 
 /// The largest list of images, and how many may be in it.
@@ -18,7 +17,8 @@ const MAX_IMAGES: usize = 2_000;
 
 impl Registry {
     /// `POST /zuul/v1/pull-tokens`: for every image of a list a token that pulls it and nothing else. An
-    /// extension of our own, outside the specification's paths; for users who may read the images.
+    /// extension of our own, outside the specification's paths; for users who may read the images, by their
+    /// password.
     pub(in crate::registry) async fn pull_tokens(
         &self,
         call: &mut Call,
@@ -26,7 +26,7 @@ impl Registry {
         if call.method != Method::POST {
             return Err(Error::Method { allowed: "POST" });
         }
-        self.access.demand_user(call)?;
+        self.access.demand_password(call)?;
         let bytes = body::read(call, MAX_BODY_BYTES, self.body_idle).await?;
         let wanted: TokensWanted = serde_json::from_slice(&bytes).map_err(Error::document)?;
         if wanted.images.len() > MAX_IMAGES {
@@ -39,13 +39,16 @@ impl Registry {
                 Err(error) => refused(&error),
             });
         }
-        Ok(respond::json(&TokensIssued { images }))
+        let mut response = respond::json(&TokensIssued { images });
+        // As all tokens (RFC 6749, section 5.1).
+        respond::set(&mut response, header::CACHE_CONTROL, "no-store");
+        Ok(response)
     }
 
     async fn pull_token(&self, call: &Call, wanted: ImageWanted) -> Result<Issued, Error> {
         let repository = Repository::new(wanted.repository, None)?;
         self.access.demand(call, &repository, Action::Pull)?;
-        let user = user(call).ok_or(Error::NoSuchPath)?;
+        let user = self.access.demand_password(call)?;
         // Only what was pushed here: what is fetched from elsewhere has no build.
         let state = self.storage.tag_get(&repository.key, &wanted.tag).await?;
         self.speculative.demand_tenant(call, state.origin.as_ref())?;
@@ -72,17 +75,25 @@ impl Registry {
     ) -> Result<(), Error> {
         match (self.access.image(call, repository), reference) {
             (Some(image), Reference::Digest(wanted)) => {
-                self.reach.demand(&*self.storage, &repository.key, image, wanted).await
+                self.demand_part(repository, image, wanted).await
             }
             _ => self.access.demand(call, repository, Action::Pull),
         }
     }
-}
 
-fn user(call: &Call) -> Option<&Account> {
-    match &call.caller {
-        Caller::User(user) | Caller::Token(_, Some(user)) => Some(user),
-        _ => None,
+    /// Refuses what is neither the image nor a part of it.
+    async fn demand_part(
+        &self,
+        repository: &Repository,
+        image: &Digest,
+        wanted: &Digest,
+    ) -> Result<(), Error> {
+        match self.reach.has(&*self.storage, &repository.key, image, wanted).await? {
+            Belongs::Yes => Ok(()),
+            Belongs::No | Belongs::Unknown => {
+                Err(Error::OutsideImage { image: image.clone(), wanted: wanted.clone() })
+            }
+        }
     }
 }
 

@@ -16,9 +16,8 @@ impl layers::Pointers for Leads {
         self.lead(&self.0.at(repository, tag)?)
     }
 
-    async fn of_repository(&self, repository: &RepositoryName) -> Vec<(Tag, Lead)> {
-        let pointers = self.0.of(repository).into_iter();
-        pointers.filter_map(|it| Some((it.tag.clone(), self.lead(&it)?))).collect()
+    async fn of_repository(&self, repository: &RepositoryName) -> Vec<Lead> {
+        self.0.of(repository).iter().filter_map(|pointer| self.lead(pointer)).collect()
     }
 }
 
@@ -27,7 +26,12 @@ impl Leads {
     fn lead(&self, pointer: &Pointer) -> Option<Lead> {
         let source = self.0.source(pointer);
         let source = source.inspect_err(|error| tracing::warn!(%error, "a pointer leads nowhere"));
-        let (digest, origin) = (pointer.digest.clone(), pointer.origin.clone());
-        Some(Lead { digest, source: source.ok()?, origin })
+        Some(Lead {
+            tag: pointer.tag.clone(),
+            digest: pointer.digest.clone(),
+            source: source.ok()?,
+            confined: pointer.token.is_some(),
+            origin: pointer.origin.clone(),
+        })
     }
 }

@@ -3,7 +3,6 @@
 mod issue;
 mod leads;
 mod pointers;
-mod reach;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,7 +11,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(super) use self::leads::Leads;
-pub(super) use self::reach::Reach;
 use super::Error;
 use super::call::Call;
 use super::config::Period;

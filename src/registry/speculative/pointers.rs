@@ -1,6 +1,3 @@
-use std::sync::Arc;
-
-use futures_util::stream::{self, StreamExt};
 use http::{Method, Response};
 
 use crate::auth::Action;
@@ -9,14 +6,11 @@ use crate::registry::call::Call;
 use crate::registry::names::Repository;
 use crate::registry::{Error, Registry, body, respond};
 use crate::serve::Body;
-use crate::storage;
+use crate::storage::{self, TagState};
 use crate::zuul::{Pointer, Pointers, PointersTaken, Taken};
 
 /// The largest list of pointers; each may carry a token and a certificate.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-
-/// How many images are looked at at once.
-const PARALLEL: usize = 16;
 
 impl Registry {
     /// `/zuul/v1/pointers`, an extension of our own, outside the specification's paths, and not there in
@@ -53,23 +47,25 @@ impl Registry {
     /// pulls later.
     async fn take(
         &self,
-        pointers: &Arc<pointers::Pointers>,
+        pointers: &pointers::Pointers,
         given: Vec<Pointer>,
     ) -> Result<Vec<Taken>, Error> {
         if given.len() > pointers::MAX_POINTERS {
             return Err(pointers::Error::TooMany.into());
         }
-        let look = |pointer: Pointer| {
-            let pointers = Arc::clone(pointers);
-            async move { pointers.check(&pointer).await }
-        };
-        let looked = stream::iter(given.clone()).map(look).buffered(PARALLEL);
-        let looked: Vec<Result<(), String>> = looked.collect().await;
+        let looked = pointers.check(&given).await;
         let mut taken = Vec::new();
         let mut good = Vec::new();
         for (pointer, looked) in given.into_iter().zip(looked) {
-            let pushed = self.pushed(&pointer).await?;
-            taken.push(Taken { changed: false, refused: looked.err(), pushed });
+            let (pushed, copied) = match self.held(&pointer).await? {
+                Some(TagState { digest, origin: None, .. }) => (Some(digest), None),
+                Some(TagState { digest, .. }) if digest != pointer.digest => (None, Some(digest)),
+                _ => (None, None),
+            };
+            // What stands there is read before any pointer.
+            let hidden = |digest| format!("{digest} was copied there before, under the same tag");
+            let refused = looked.err().or(copied.map(hidden));
+            taken.push(Taken { changed: false, refused, pushed });
             good.extend(taken.last().is_some_and(|it| it.refused.is_none()).then_some(pointer));
         }
         let mut changed = pointers.keep(good).await?.into_iter();
@@ -79,10 +75,10 @@ impl Registry {
         Ok(taken)
     }
 
-    /// What this buildset pushed itself under a pointer's name and tag.
-    async fn pushed(&self, pointer: &Pointer) -> Result<Option<crate::oci::Digest>, Error> {
+    /// What stands here under a pointer's name and tag: pushed by this buildset, or copied by a pull.
+    async fn held(&self, pointer: &Pointer) -> Result<Option<TagState>, Error> {
         match self.storage.tag_get(&pointer.name, &pointer.tag).await {
-            Ok(state) => Ok(state.origin.is_none().then_some(state.digest)),
+            Ok(state) => Ok(Some(state)),
             Err(storage::Error::ManifestUnknown { .. } | storage::Error::RepositoryUnknown(_)) => {
                 Ok(None)
             }

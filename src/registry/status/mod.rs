@@ -29,7 +29,7 @@ impl Registry {
     /// `GET /status`, for authenticated readers.
     pub(super) async fn status(&self, call: &Call) -> Result<Response<Body>, Error> {
         call.demand_read()?;
-        self.access.demand_user(call).map_err(Error::asking_a_person)?;
+        self.access.demand_catalog(call).map_err(Error::asking_a_person)?;
         let query = Query::of(call)?;
         let report = self.report(&query).await?;
         let mut response = if query.json {

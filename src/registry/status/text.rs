@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
 
+use crate::oci::is_invisible;
+
 /// How much of a text from outside is shown.
 const MOST_CHARACTERS: usize = 80;
 
@@ -47,8 +49,7 @@ pub(super) fn clock(moment: SystemTime) -> String {
 /// A text from outside: not endless, and nothing in it that cannot be seen or turns the rest around.
 /// (Escaping is maud's.)
 pub(super) fn shown(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let visible = |c: char| if c.is_control() || turns(c) { '\u{fffd}' } else { c };
+    let visible = |c: char| if is_invisible(c) { '\u{fffd}' } else { c };
     let mut shown: String = text.chars().take(MOST_CHARACTERS).map(visible).collect();
     if text.chars().nth(MOST_CHARACTERS).is_some() {
         shown.push('…');

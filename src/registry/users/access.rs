@@ -160,8 +160,9 @@ impl Access {
     ) -> Option<&'a Digest> {
         let Caller::Token(claims, Some(user)) = &call.caller else { return None };
         let allowed = user.rights.may(Action::Pull, &repository.key) && !self.anonymous_pull;
-        let spellings = [&repository.key, &repository.asked];
-        let covered = claims.scopes().any(|scope| covers(&scope, &spellings, Action::Pull));
+        // It was made for the canonical name, however its client spells that.
+        let key = [&repository.key];
+        let covered = claims.scopes().any(|scope| covers(&scope, &key, Action::Pull));
         claims.image.as_ref().filter(|_| allowed && covered)
     }
 
@@ -173,7 +174,18 @@ impl Access {
         }
     }
 
-    /// Lets in users, with a password or a token for the catalog.
+    /// Lets in users with their password: a token is not exchanged for one that lasts longer.
+    pub(in crate::registry) fn demand_password<'a>(
+        &self,
+        call: &'a Call,
+    ) -> Result<&'a Account, Error> {
+        match &call.caller {
+            Caller::User(user) => Ok(user),
+            _ => Err(self.unauthorized(call, None)),
+        }
+    }
+
+    /// Lets in users, with a password or a token for the catalog, to what shows every repository.
     pub(in crate::registry) fn demand_catalog(&self, call: &Call) -> Result<(), Error> {
         match &call.caller {
             Caller::User(_) => Ok(()),

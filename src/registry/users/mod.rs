@@ -15,6 +15,6 @@ pub use self::htpasswd::Htpasswd;
 pub use self::rules::Pattern;
 
 pub(super) use self::access::Access;
-pub(super) use self::caller::{Account, Caller, proxy_login};
+pub(super) use self::caller::{Caller, proxy_login};
 pub(super) use self::logins::{Login, Logins};
 pub(super) use self::signer::Signer;

@@ -290,7 +290,7 @@ impl Registry {
     /// text format of Prometheus.
     pub(in crate::registry) async fn metrics(&self, call: &Call) -> Result<Response<Body>, Error> {
         call.demand_read()?;
-        self.access.demand_user(call)?;
+        self.access.demand_catalog(call)?;
         let metrics = Arc::clone(&self.metrics);
         let text = tokio::task::spawn_blocking(move || metrics.text()).await.unwrap_or_default();
         let accepted = call.header(header::ACCEPT).unwrap_or_default();

@@ -34,7 +34,13 @@ impl Inner {
         let drafts: Vec<&Draft> = iter::once(&draft).chain(&referrer).chain(&tags).collect();
         self.files.drafts.sync(&drafts)?;
 
-        let _shared = self.changes.shared()?;
+        let mut wary = new.tags.iter().filter(|_| new.keep_pushed).peekable();
+        // Nobody sets a tag between the look at it and its change.
+        let _held = match wary.peek() {
+            Some(_) => self.changes.alone()?,
+            None => self.changes.shared()?,
+        };
+        wary.try_for_each(|tag| self.demand_not_pushed(repository, tag))?;
         self.demand_blobs(repository, &new.blobs)?;
         let named = referrer.zip(new.referrer.as_ref());
         let named = named.map(|(draft, (subject, _))| {
@@ -44,6 +50,17 @@ impl Inner {
         self.place_all([(draft, self.layout.manifest(repository, &manifest.digest))])?;
         let paths = new.tags.iter().map(|tag| self.layout.tag(repository, tag));
         self.place_all(tags.into_iter().zip(paths))
+    }
+
+    fn demand_not_pushed(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), Error> {
+        match self.tag_get(repository, tag) {
+            Ok(TagState { digest, origin: None, .. }) => {
+                let (repository, tag) = (repository.clone(), tag.clone());
+                Err(Error::TagKept { repository, tag, digest })
+            }
+            Ok(_) | Err(Error::ManifestUnknown { .. } | Error::Damaged(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn place_all(&self, drafts: impl IntoIterator<Item = (Draft, PathBuf)>) -> Result<(), Error> {

@@ -82,6 +82,7 @@ fn manifest(text: &str, media_type: &str, blobs: &[String], tags: Vec<Tag>) -> N
         referrer: None,
         tags,
         origin: None,
+        keep_pushed: false,
     }
 }
 

@@ -91,6 +91,7 @@ impl Story {
             referrer: subject.map(|subject| (subject.clone(), Bytes::from_static(b"{}"))),
             tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
             origin: None,
+            keep_pushed: false,
         };
         self.store.manifest_put(&repository(name), new).await?;
         self.is(&key, Some(&text));

@@ -37,7 +37,9 @@ async fn put(store: &Filesystem, bytes: &'static [u8]) -> Digest {
     let (media_type, bytes) = ("text/x".to_owned(), Bytes::from_static(bytes));
     let manifest = StoredManifest { digest: digest.clone(), media_type, bytes };
     let tags = vec![tag()];
-    let new = NewManifest { manifest, blobs: Vec::new(), referrer: None, tags, origin: None };
+    let (origin, keep_pushed) = (None, false);
+    let blobs = Vec::new();
+    let new = NewManifest { manifest, blobs, referrer: None, tags, origin, keep_pushed };
     store.manifest_put(&repository(), new).await.unwrap();
     digest
 }

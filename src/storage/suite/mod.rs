@@ -43,6 +43,7 @@ macro_rules! suite {
             tags {
                 a_deleted_tag_leaves_its_manifest
                 a_tag_knows_its_origin_until_it_is_set_again
+                what_was_pushed_for_no_build_is_kept_where_that_is_asked
                 lists_are_sorted_and_cut
             }
             prune {
@@ -111,6 +112,7 @@ fn manifest(bytes: &'static [u8], blobs: &[(&Digest, u64)], tags: &[&str]) -> Ne
         referrer: None,
         tags: tags.iter().map(|text| tag(text)).collect(),
         origin: None,
+        keep_pushed: false,
     }
 }
 

@@ -1,5 +1,6 @@
 use super::{manifest, name, push, put, tag};
-use crate::storage::{Error, Paging, Storage};
+use crate::oci::Digest;
+use crate::storage::{Error, NewManifest, Paging, Storage};
 use crate::zuul::Origin;
 
 pub(in crate::storage) async fn a_deleted_tag_leaves_its_manifest(store: &dyn Storage) {
@@ -20,6 +21,35 @@ pub(in crate::storage) async fn a_tag_knows_its_origin_until_it_is_set_again(sto
     put(store, &repository, manifest(b"{}", &[], &["1"])).await;
     assert_eq!(store.tag_get(&repository, &tag("1")).await.unwrap().origin, None);
     assert_eq!(store.tag_get(&repository, &tag("2")).await.unwrap().origin, Some(origin));
+}
+
+pub(in crate::storage) async fn what_was_pushed_for_no_build_is_kept_where_that_is_asked(
+    store: &dyn Storage,
+) {
+    let repository = name("a");
+    let pulled = |bytes: &'static [u8]| NewManifest {
+        origin: Some(Origin::from_header("build=1").unwrap()),
+        keep_pushed: true,
+        ..manifest(bytes, &[], &["new", "1"])
+    };
+    store.manifest_put(&repository, manifest(b"pushed", &[], &["1"])).await.unwrap();
+    let refused = store.manifest_put(&repository, pulled(b"pulled")).await;
+    let pushed = Digest::sha256(b"pushed");
+    assert!(matches!(refused, Err(Error::TagKept { digest, .. }) if digest == pushed));
+    assert_eq!(store.tag_get(&repository, &tag("1")).await.unwrap().digest, pushed);
+    let new = store.tag_get(&repository, &tag("new")).await;
+    assert!(matches!(new, Err(Error::ManifestUnknown { .. })));
+    // What another pull brought is not kept, and a push asks for nothing.
+    store.tag_delete(&repository, &tag("1")).await.unwrap();
+    for bytes in [&b"pulled"[..], b"newer"] {
+        store.manifest_put(&repository, pulled(bytes)).await.unwrap();
+        assert_eq!(
+            store.tag_get(&repository, &tag("1")).await.unwrap().digest,
+            Digest::sha256(bytes)
+        );
+    }
+    store.manifest_put(&repository, manifest(b"pushed", &[], &["1"])).await.unwrap();
+    assert_eq!(store.tag_get(&repository, &tag("1")).await.unwrap().digest, pushed);
 }
 
 pub(in crate::storage) async fn lists_are_sorted_and_cut(store: &dyn Storage) {

@@ -15,5 +15,7 @@ pub mod programs;
 pub mod proxied;
 pub mod registry;
 pub mod sample;
+pub mod site;
 pub mod upstream;
 pub mod wait;
+pub mod zuul_registry;
