@@ -20,6 +20,8 @@ mod pointers;
 mod promote;
 mod proxy;
 mod proxy_docker;
+mod proxy_down;
+mod proxy_wire;
 mod pull_tokens;
 mod reach;
 mod registry_access;
