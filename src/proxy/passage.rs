@@ -13,8 +13,9 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::dial::connect;
 use super::watch::{Through, Watch};
-use super::{CONNECT_TIME, Error, Proxy, Target, connect, headers};
+use super::{CONNECT_TIME, Error, Proxy, Target, headers};
 use crate::serve::{Body, Stall};
 use crate::tls;
 
