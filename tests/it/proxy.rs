@@ -170,7 +170,7 @@ async fn images_that_are_here_are_answered_here_whatever_the_client_says_of_itse
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_path_that_looks_like_another_registry_is_the_real_hosts() {
+async fn a_name_that_looks_like_another_registry_is_one_of_the_real_host() {
     let proxied = Proxied::start().await;
     proxied.registry.push_image("quay.io/org/img", "t", "another registry");
     proxied.registry.push_image(&proxied.here("org/img"), "t", "speculative");
@@ -190,6 +190,9 @@ async fn a_path_that_looks_like_another_registry_is_the_real_hosts() {
     }
     // Where a client names a mirror's namespace, the tunnel decides.
     assert_eq!(tunnel.ask("GET", "/v2/org/img/manifests/t?ns=quay.io", &[]).status, 200);
+    // As with gcr.io/google.com/project/img.
+    let manifest = proxied.registry.push_image(&proxied.here("google.com/img"), "t", "named so");
+    assert_eq!(tunnel.ask("GET", "/v2/google.com/img/manifests/t", &[]).body, manifest);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -116,18 +116,14 @@ impl Inside {
         Err(Error::Misdirected { target: self.target.to_string() })
     }
 
-    /// The manifest or blob a path names. What in a path of the real host looks like another registry
-    /// is a repository there that has no name here.
+    /// The manifest or blob a path names.
     fn wanted(&self, path: &str) -> Option<(Repository, Resource)> {
-        let Ok(Route::Repository(name, resource)) = Route::parse(path) else { return None };
-        let first = name.as_str().split('/').next().unwrap_or_default();
-        let is_read = matches!(resource, Resource::Manifest(_) | Resource::Blob(_));
-        let is_named = oci::Registry::is_named_by(first) || first == self.registry.path_component();
-        if !is_read || is_named {
-            return None;
+        match Route::parse(path) {
+            Ok(Route::Repository(name, resource @ (Resource::Manifest(_) | Resource::Blob(_)))) => {
+                Some((Repository::of(&self.registry, name)?, resource))
+            }
+            _ => None,
         }
-        let namespace = self.registry.to_string();
-        Some((Repository::new(name, Some(&namespace)).ok()?, resource))
     }
 
     /// The answer of this registry, if it has what is wanted and the user may read it.
