@@ -125,6 +125,7 @@ impl Registry {
     /// Makes it a forward proxy too. `upper` answers in the tunnels to listed registries.
     fn forward_through(&mut self, proxy: Proxy, mut upper: Self) {
         upper.metrics = Arc::clone(&self.metrics);
+        upper.listing = Arc::clone(&self.listing);
         self.forward = Some(Forward::new(proxy, upper));
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use zuul_images::oci::Digest;
 
 use crate::support::documents::documented;
+use crate::support::http::send;
 use crate::support::memory::Access;
 use crate::support::process::{init, registry, try_init};
 use crate::support::programs::{failure, file, program};
@@ -271,6 +272,20 @@ async fn a_push_goes_to_the_real_host_though_its_blobs_are_here() {
     assert_eq!(proxied.real.memory.blob("org/img", &digest), Some(layer));
     let nothing = proxied.registry.anonymous("GET", "/v2/org/img/tags/list");
     assert_eq!(nothing.status, 404, "nothing of it was kept here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pulls_through_the_proxy_are_counted_with_the_others() {
+    let proxied = Proxied::start().await;
+    proxied.registry.push_image(&proxied.here("org/own"), "t", "pushed");
+    let mut tunnel = proxied.tunnel();
+    assert_eq!(tunnel.ask("GET", "/v2/org/own/manifests/t", &[]).status, 200);
+    assert_eq!(tunnel.ask("GET", "/v2/org/own/manifests/t", &[]).status, 200);
+    let login = basic(READER, "secret");
+    let headers = [("Authorization", login.as_str())];
+    let address = proxied.registry.address;
+    let report = send(address, "GET", "/status?format=json", &headers, b"").json();
+    assert_eq!(report["images"]["entries"][0]["pulls"], 2, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
