@@ -18,7 +18,7 @@ use super::caller::{Caller, proxy_login};
 use super::logins::Login;
 use super::{Error, Registry, respond};
 use crate::oci;
-use crate::proxy::{Destination, Passage, Proxy, Target, relay};
+use crate::proxy::{self, Destination, Passage, Proxy, Target, relay};
 use crate::serve::{Body, Line, Peer, Tunnel};
 
 /// What the registry needs to be a forward proxy.
@@ -36,6 +36,10 @@ impl Forward {
     /// Answers CONNECT (RFC 9110, section 9.3.6).
     pub(super) async fn connect(&self, call: &mut Call) -> Result<Response<Body>, Error> {
         call.caller = self.caller(call).await?;
+        if call.has_body() {
+            // Part of it could be taken for what goes through the tunnel.
+            return Err(proxy::Error::Ambiguous("CONNECT and a body").into());
+        }
         let target: Target = call.path.parse()?;
         let place = self.proxy.place()?;
         let tunnel = match self.proxy.destination(&target)? {
