@@ -72,7 +72,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the real host could not be asked: nothing of the request has reached it.
+    /// Whether it is the real host that does not answer: it cannot be reached or believed, or breaks off.
     #[must_use]
     pub fn is_down(&self) -> bool {
         match self {

@@ -1,11 +1,29 @@
 //! The forward proxy where the real host is slow, or not to be had.
 
+use std::time::Duration;
+
 use http::Method;
 use zuul_images::oci::Digest;
 
 use crate::support::faulty::Fault;
 use crate::support::proxied::{Proxied, Tunnel, client_config, connect};
 use crate::support::registry::{READER, basic};
+
+/// The docker engine asks for `/v2/` first, and gives up after 15 s.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_real_host_that_does_not_answer_does_not_keep_an_engine_from_images_that_are_here() {
+    let proxied = Proxied::start().await;
+    proxied.registry.push_image(&proxied.here("org/img"), "t", "speculative");
+    proxied.real.fault(1, Method::GET, "/v2/", Fault::Delay(4 * PATIENCE));
+    let mut tunnel = proxied.tunnel();
+    tunnel.stream.sock.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(tunnel.ask("GET", "/v2/", &[]).status, 200);
+    assert_eq!(tunnel.ask("GET", "/v2/org/img/manifests/t", &[]).status, 200);
+    // It is asked again for what is not here, on a connection of its own.
+    assert_eq!(tunnel.ask("GET", "/v2/org/other/manifests/t", &[]).status, 404);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn with_the_real_host_down_images_that_are_here_can_still_be_pulled() {

@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header;
 use http::uri::Authority;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::layers;
 use crate::oci::{self, Reference};
@@ -16,6 +18,9 @@ use crate::registry::route::{Resource, Route};
 use crate::registry::{Error, Registry, log, respond};
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage;
+
+/// How long the real host may take to answer `/v2/`: the docker engine waits for 15 s.
+const BASE_TIME: Duration = Duration::from_secs(10);
 
 /// What answers in the tunnel to a listed registry.
 pub(super) struct Inside {
@@ -72,6 +77,9 @@ impl Inside {
             return Err(Error::Method { allowed: "GET, HEAD, POST, PUT, PATCH, DELETE" });
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if reads && matches!(Route::parse(path), Ok(Route::Base)) {
+            return self.base(call, request).await;
+        }
         let wanted = reads.then(|| self.wanted(path)).flatten();
         if let Some((repository, resource)) = &wanted
             && !is_question_of_push(&request, resource)
@@ -79,16 +87,8 @@ impl Inside {
         {
             return Ok(Reply::Ours(ours));
         }
-        let asks_for_base = reads && matches!(Route::parse(path), Ok(Route::Base));
         match self.passage.send(request, &call.received).await {
-            Ok(passed) if asks_for_base && passed.status().is_server_error() => {
-                Ok(Reply::Ours(respond::json(&serde_json::json!({}))))
-            }
             Ok(passed) => Ok(Reply::Passed(passed)),
-            Err(error) if error.is_down() && asks_for_base => {
-                tracing::info!(target = %self.target, %error, "answered in place of the host");
-                Ok(Reply::Ours(respond::json(&serde_json::json!({}))))
-            }
             Err(error) => {
                 let ours = match &wanted {
                     Some((repository, resource)) if error.is_down() => {
@@ -97,6 +97,21 @@ impl Inside {
                     _ => None,
                 };
                 ours.map(Reply::Ours).ok_or(Error::Proxy(error))
+            }
+        }
+    }
+
+    /// `/v2/` is answered here where the real host fails or does not answer: clients ask for it first,
+    /// and would never ask for the images that are here.
+    async fn base(&self, call: &Call, request: Request<Incoming>) -> Result<Reply, Error> {
+        let sending = self.passage.send(request, &call.received);
+        match timeout(BASE_TIME, sending).await {
+            Ok(Ok(passed)) if !passed.status().is_server_error() => Ok(Reply::Passed(passed)),
+            Ok(Err(error)) if !error.is_down() => Err(error.into()),
+            failed => {
+                let failed = failed.map(|sent| sent.map(|passed| passed.status()));
+                tracing::info!(target = %self.target, ?failed, "answered in place of the host");
+                Ok(Reply::Ours(respond::json(&serde_json::json!({}))))
             }
         }
     }
