@@ -21,6 +21,7 @@ mod promote;
 mod proxy;
 mod proxy_docker;
 mod proxy_down;
+mod proxy_pointers;
 mod proxy_wire;
 mod pull_tokens;
 mod reach;

@@ -3,11 +3,10 @@ use std::time::Duration;
 
 use http::header;
 use http::uri::Authority;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::layers;
 use crate::oci::{self, Reference};
 use crate::proxy::{Passage, Target};
 use crate::registry::call::Call;
@@ -65,6 +64,14 @@ enum Reply {
     Passed(Response<Body>),
 }
 
+/// What this registry has.
+enum Here {
+    Answer(Response<Body>),
+    Nothing,
+    /// A pointer may name it, and its source does not deliver it.
+    Failed(Error),
+}
+
 impl Inside {
     async fn reply(
         &self,
@@ -80,23 +87,13 @@ impl Inside {
         if reads && matches!(Route::parse(path), Ok(Route::Base)) {
             return self.base(call, request).await;
         }
-        let wanted = reads.then(|| self.wanted(path)).flatten();
-        if let Some((repository, resource)) = &wanted
-            && !is_question_of_push(&request, resource)
-            && let Some(ours) = self.here(call, repository, resource).await?
-        {
-            return Ok(Reply::Ours(ours));
-        }
-        match self.passage.send(request, &call.received).await {
-            Ok(passed) => Ok(Reply::Passed(passed)),
-            Err(error) => {
-                let ours = match &wanted {
-                    Some((repository, resource)) if error.is_down() => {
-                        self.here(call, repository, resource).await?
-                    }
-                    _ => None,
-                };
-                ours.map(Reply::Ours).ok_or(Error::Proxy(error))
+        match reads.then(|| self.wanted(path)).flatten() {
+            None => Ok(Reply::Passed(self.passage.send(request, &call.received).await?)),
+            Some((repository, resource)) if is_question_of_push(&request, &resource) => {
+                self.there_or_here(call, request, &repository, &resource).await
+            }
+            Some((repository, resource)) => {
+                self.here_or_there(call, request, &repository, &resource).await
             }
         }
     }
@@ -113,6 +110,45 @@ impl Inside {
                 tracing::info!(target = %self.target, ?failed, "answered in place of the host");
                 Ok(Reply::Ours(respond::json(&serde_json::json!({}))))
             }
+        }
+    }
+
+    async fn here_or_there(
+        &self,
+        call: &mut Call,
+        request: Request<Incoming>,
+        repository: &Repository,
+        resource: &Resource,
+    ) -> Result<Reply, Error> {
+        let failed = match self.here(call, repository, resource).await? {
+            Here::Answer(ours) => return Ok(Reply::Ours(ours)),
+            Here::Nothing => None,
+            Here::Failed(failed) => Some(failed),
+        };
+        let sent = self.passage.send(request, &call.received).await;
+        match (sent, failed) {
+            // Why it cannot be had from where it should be says more than that it is nowhere else.
+            (Ok(passed), Some(failed)) if is_final(call, passed.status()) => Err(failed),
+            (Err(error), Some(failed)) if error.is_down() => Err(failed),
+            (sent, _) => Ok(Reply::Passed(sent?)),
+        }
+    }
+
+    async fn there_or_here(
+        &self,
+        call: &mut Call,
+        request: Request<Incoming>,
+        repository: &Repository,
+        resource: &Resource,
+    ) -> Result<Reply, Error> {
+        match self.passage.send(request, &call.received).await {
+            Ok(passed) => Ok(Reply::Passed(passed)),
+            Err(error) if error.is_down() => match self.here(call, repository, resource).await? {
+                Here::Answer(ours) => Ok(Reply::Ours(ours)),
+                Here::Nothing => Err(error.into()),
+                Here::Failed(failed) => Err(failed),
+            },
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -141,39 +177,58 @@ impl Inside {
         }
     }
 
-    /// The answer of this registry, if it has what is wanted and the user may read it.
+    /// What this registry has of what is wanted, as far as the user may read it.
     async fn here(
         &self,
         call: &mut Call,
         repository: &Repository,
         resource: &Resource,
-    ) -> Result<Option<Response<Body>>, Error> {
+    ) -> Result<Here, Error> {
         let by_tag = matches!(resource, Resource::Manifest(Reference::Tag(_)));
         let answered = match resource.clone() {
             Resource::Manifest(reference) => {
                 self.upper.manifest(call, repository.clone(), reference).await
             }
             Resource::Blob(digest) => self.upper.blob(call, repository.clone(), digest).await,
-            _ => return Ok(None),
+            _ => return Ok(Here::Nothing),
         };
         match answered {
-            Ok(response) => Ok(Some(response)),
-            Err(Error::Denied { .. } | Error::Unauthorized { .. }) => Ok(None),
-            // What has the right digest is the same wherever it comes from.
-            Err(Error::Layers(
-                layers::Error::BlobAbsent { .. } | layers::Error::ManifestAbsent { .. },
-            )) if !by_tag => Ok(None),
-            Err(error) => match error.stored() {
-                Some(
-                    storage::Error::RepositoryUnknown(_)
-                    | storage::Error::ManifestUnknown { .. }
-                    | storage::Error::BlobUnknown { .. },
-                ) => Ok(None),
-                // What is here, or pointed at, and cannot be had is not replaced by something else of
-                // that name.
-                _ => Err(error),
-            },
+            Ok(response) => Ok(Here::Answer(response)),
+            Err(Error::Denied { .. } | Error::Unauthorized { .. }) => Ok(Here::Nothing),
+            Err(error) if is_unknown(&error) => Ok(Here::Nothing),
+            // What has the right digest is the same wherever it comes from, and where pointers name
+            // some images of a repository, the real host has the others.
+            Err(error @ Error::Layers(_)) if !by_tag && error.stored().is_none() => {
+                tracing::info!(target = %self.target, path = call.path, %error, "asking the host");
+                Ok(Here::Failed(error))
+            }
+            // What is here, or pointed at, and cannot be had is not replaced by something else of
+            // that name.
+            Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether nobody has ever told the store of it.
+fn is_unknown(error: &Error) -> bool {
+    matches!(
+        error.stored(),
+        Some(
+            storage::Error::RepositoryUnknown(_)
+                | storage::Error::ManifestUnknown { .. }
+                | storage::Error::BlobUnknown { .. }
+        )
+    )
+}
+
+/// Whether a client that hears this has nothing else to try.
+fn is_final(call: &Call, status: StatusCode) -> bool {
+    match status {
+        StatusCode::NOT_FOUND => true,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            call.headers.contains_key(header::AUTHORIZATION)
+        }
+        _ => false,
     }
 }
 
