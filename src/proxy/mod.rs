@@ -37,13 +37,18 @@ pub use self::relay::relay;
 pub use self::target::Target;
 use crate::http::{AddressPolicy, Resolver};
 use crate::oci::Registry;
+use crate::serve::file_limit;
 use crate::tls::{self, Leaves, Trust};
 
 /// How long looking up a name, making a connection, and a handshake may take, each.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
-/// How many tunnels there may be at once: each has buffers and sockets of its own.
+/// How many tunnels there may be at once: each has buffers and a socket of its own.
 const TUNNELS: usize = 2048;
+
+/// Nor may their sockets take more than this part of the files the system lets the process open: half
+/// of what connections of clients leave.
+const SHARE: usize = 8;
 
 /// Where connections may lead, and what is needed to make them.
 pub struct Proxy {
@@ -100,7 +105,7 @@ impl Proxy {
             ports: config.ports.clone(),
             resolver: Resolver::new(AddressPolicy::allowing(config.allow.clone())),
             leaves: Leaves::new(authority),
-            places: Arc::new(Semaphore::new(TUNNELS)),
+            places: Arc::new(Semaphore::new(TUNNELS.min(file_limit() / SHARE).max(1))),
         })
     }
 

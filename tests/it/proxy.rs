@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
+use std::process::Command;
 
 use bytes::Bytes;
 use zuul_images::oci::Digest;
@@ -9,11 +10,12 @@ use zuul_images::oci::Digest;
 use crate::support::documents::documented;
 use crate::support::http::send;
 use crate::support::memory::Access;
-use crate::support::process::{init, registry, try_init};
+use crate::support::process::{Served, init, registry, try_init};
 use crate::support::programs::{failure, file, program};
 use crate::support::proxied::{Proxied, Tunnel, connect, credulous_config};
 use crate::support::registry::{READER, Registry, basic};
 use crate::support::sample;
+use crate::support::wait::wait_until;
 
 #[test]
 fn connect_leads_nowhere_where_no_proxy_is_configured() {
@@ -300,6 +302,48 @@ async fn idle_tunnels_do_not_hold_up_the_end() {
     assert_eq!(drained, zuul_images::serve::Drained::Completely);
     assert_eq!(blind.read(&mut [0]).unwrap_or(0), 0);
     assert_eq!(opened.stream.read(&mut [0]).unwrap_or(0), 0);
+}
+
+#[test]
+fn tunnels_leave_files_for_everything_else() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let made = init(&root, &["--host", "127.0.0.1", "--proxy-registry", "quay.io"]);
+    let text = std::fs::read_to_string(root.join("config.yaml")).unwrap();
+    let (start, end) = (text.find("\ntls:").unwrap(), text.find("\nstorage:").unwrap());
+    let port = other.local_addr().unwrap().port();
+    let reached = format!("  allow: [127.0.0.0/8]\n  ports: [{port}]\n");
+    std::fs::write(root.join("config.yaml"), text[..start].to_owned() + &text[end..] + &reached)
+        .unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 100 && exec \"$@\"", "sh"]);
+    command.arg(assert_cmd::cargo::cargo_bin("buildset-registry"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--root"]).arg(&root);
+    let served = Served::start_as(command);
+
+    let login = |field: &str| made["connection"][field].as_str().unwrap();
+    let login = basic(login("username"), login("password"));
+    let mut open = Vec::new();
+    let refused = loop {
+        let headers = [("Proxy-Authorization", login.as_str())];
+        let (answer, stream) = connect(served.address, &format!("127.0.0.1:{port}"), &headers);
+        match answer.status {
+            200 => open.push(stream),
+            _ => break answer,
+        }
+    };
+    assert_eq!(refused.status, 503, "{refused:?}");
+    let path = format!("/v2/a/blobs/uploads/?digest={}", Digest::sha256(b"blob"));
+    let headers = [("Authorization", login.as_str())];
+    assert_eq!(send(served.address, "POST", &path, &headers, b"blob").status, 201);
+    // With their ends tunnels make room for others, also where those are refused there.
+    drop((open, other));
+    let again = || {
+        let headers = [("Proxy-Authorization", login.as_str())];
+        connect(served.address, &format!("127.0.0.1:{port}"), &headers).0.status
+    };
+    wait_until(|| again() == 502);
 }
 
 #[test]
