@@ -367,6 +367,7 @@ fn a_proxy_that_cannot_work_does_not_start() {
         (config.replace("[\"quay.io\"]", "[\"quay.io/org\"]"), "line"),
         (config.replace("[\"quay.io\"]", "[\"quay.io\"]\n  allow: [10.0.0.0/99]"), "line"),
         (config.replace("[\"quay.io\"]", "[\"quay.io\"]\n  alow: []"), "alow"),
+        (config.clone() + "  certificates: {ghcr.io: config.yaml}\n", "`registries`"),
         (without_users.join("\n"), "users"),
     ] {
         std::fs::write(&file, &text).unwrap();
