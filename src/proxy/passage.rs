@@ -17,7 +17,6 @@ use super::dial::connect;
 use super::watch::{Through, Watch};
 use super::{CONNECT_TIME, Error, Proxy, Target, headers};
 use crate::serve::{Body, Stall};
-use crate::tls;
 
 /// How long a body may bring nothing, or a write take nothing.
 const BODY_IDLE: Duration = Duration::from_secs(60);
@@ -152,9 +151,14 @@ impl Passage {
     }
 
     fn refused(&self, error: &std::io::Error) -> Error {
-        let host = self.target.to_string();
-        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-        let reason = cause.map_or_else(|| error.to_string(), |cause| tls::explain(cause, &host));
+        let reason = match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(why)) => format!(
+                "its certificate is not believed ({why}); name its authority in `certificates` of \
+                 `forward_proxy` if it should be"
+            ),
+            Some(rustls::Error::InvalidMessage(_)) => format!("it does not speak TLS ({error})"),
+            _ => error.to_string(),
+        };
         Error::Tls { target: self.target.clone(), reason }
     }
 

@@ -53,31 +53,33 @@ async fn targets_that_are_not_public_are_refused() {
         config.ports.push(8443);
     })
     .await;
-    for (authority, status) in [
-        ("127.0.0.1:443", 403),
-        ("127.8.9.1:8443", 403),
-        ("localhost:443", 403),
-        ("[::1]:443", 403),
-        ("[::ffff:127.0.0.1]:443", 403),
-        ("[64:ff9b::7f00:1]:443", 403),
-        ("[2002:7f00:1::]:443", 403),
-        ("[fe80::1]:443", 403),
-        ("[fd00::1]:443", 403),
-        ("169.254.169.254:443", 403),
-        ("10.0.0.1:443", 403),
-        ("172.16.0.1:443", 403),
-        ("192.168.0.1:443", 403),
-        ("100.64.0.1:443", 403),
-        ("0.0.0.0:443", 403),
-        ("224.0.0.1:443", 403),
-        ("8.8.8.8:22", 403),
-        ("8.8.8.8:80", 403),
-        ("quay.io", 400),
-        ("user@quay.io:443", 400),
-        ("quay.io.:443", 400),
+    for (authority, status, said) in [
+        ("127.0.0.1:443", 403, "127.0.0.1 is a loopback address"),
+        ("127.8.9.1:8443", 403, "loopback"),
+        ("localhost:443", 403, "loopback"),
+        ("[::1]:443", 403, "loopback"),
+        ("[::ffff:127.0.0.1]:443", 403, "written as IPv6"),
+        ("[64:ff9b::7f00:1]:443", 403, "written as IPv6"),
+        ("[2002:7f00:1::]:443", 403, "written as IPv6"),
+        ("[fe80::1]:443", 403, "link-local"),
+        ("[fd00::1]:443", 403, "private"),
+        ("169.254.169.254:443", 403, "link-local"),
+        ("10.0.0.1:443", 403, "private"),
+        ("172.16.0.1:443", 403, "private"),
+        ("192.168.0.1:443", 403, "private"),
+        ("100.64.0.1:443", 403, "private"),
+        ("0.0.0.0:443", 403, "unspecified"),
+        ("224.0.0.1:443", 403, "multicast"),
+        ("8.8.8.8:22", 403, "port 22"),
+        ("8.8.8.8:80", 403, "port 80"),
+        ("quay.io", 400, "a host and a port"),
+        ("user@quay.io:443", 400, "a host and a port"),
+        ("quay.io.:443", 400, "a host and a port"),
     ] {
         let (answer, _) = proxied.connect(authority);
         assert_eq!(answer.status, status, "{authority}: {answer:?}");
+        // Engines show nothing but the status line.
+        assert!(answer.reason.contains(said), "{authority}: {answer:?}");
     }
     // A listed registry is no exception; what is here of it can still be had.
     proxied.registry.push_image(&proxied.here("org/img"), "t", "speculative");

@@ -64,5 +64,6 @@ async fn a_real_host_with_another_certificate_is_not_believed() {
     let mut tunnel = proxied.tunnel();
     let answer = tunnel.ask("GET", "/v2/org/img/manifests/t", &[("Authorization", "Bearer t")]);
     assert_eq!(answer.status, 502, "{answer:?}");
+    assert!(answer.reason.contains("`certificates` of `forward_proxy`"), "{answer:?}");
     assert_eq!(proxied.real.requests(), [""; 0]);
 }
