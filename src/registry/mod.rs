@@ -63,7 +63,7 @@ use self::route::{Resource, Route};
 use self::speculative::Reach;
 use self::status::Listing;
 use crate::layers::{self, Layers, Reader};
-use crate::pointers::Pointers;
+use crate::pointers::{self, Pointers};
 use crate::proxy::Proxy;
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Storage};
@@ -225,9 +225,12 @@ impl Handler for Registry {
 
 /// Says on stderr what the operator should see: faults of this side.
 fn log(error: &Error, call: &Call) {
-    if let Some(fault @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) = error.stored() {
+    let stored = error.stored();
+    let is_fault = matches!(stored, Some(storage::Error::Io { .. } | storage::Error::Damaged(_)))
+        || matches!(error, Error::Pointers(pointers::Error::File { .. }));
+    if is_fault {
         let id = &*call.id;
-        tracing::error!(id, method = %call.method, path = call.path, error = %fault, "the store failed");
+        tracing::error!(id, method = %call.method, path = call.path, %error, "the store failed");
     } else {
         tracing::debug!(id = &*call.id, method = %call.method, path = call.path, %error, "refused");
     }
