@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::uri::{PathAndQuery, Uri};
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -182,7 +182,12 @@ fn outgoing(
 ) -> Result<(bool, Request<Through<Incoming>>), Error> {
     let (mut parts, body) = request.into_parts();
     headers::demand_plain_framing(&parts.headers)?;
+    let is_chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
     headers::strip(&mut parts.headers);
+    if is_chunked {
+        // hyper leaves out the body of a GET that does not say so.
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let path = parts.uri.path_and_query().cloned();
     parts.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     parts.version = Version::HTTP_11;

@@ -251,6 +251,12 @@ async fn everything_else_reaches_the_real_host_unchanged() {
         tunnel.ask("GET", path, &[("Authorization", &login)]);
         assert_eq!(proxied.real.recorded().pop().unwrap().path, path);
     }
+    tunnel.ask("OPTIONS", "*", &[("Authorization", &login)]);
+    assert_eq!(proxied.real.requests().pop().unwrap(), "OPTIONS *");
+    // Few have a body with a GET, and it is theirs to know what it means.
+    let body =
+        tunnel.send("GET", "/x", &[("Transfer-Encoding", "chunked")], b"1\r\na\r\n0\r\n\r\n");
+    assert_eq!(proxied.real.recorded().pop().unwrap().body_bytes, 1, "{body:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
