@@ -48,7 +48,9 @@ impl AddressPolicy {
     /// It is not public, or one of this host's own, and not allowed either.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         if self.allowed.iter().any(|network| network.contains(address)) {
-            return Ok(());
+            // Who allows a way to IPv4 does not mean by that this host and its network (RFC 6052, 3.1).
+            let Some(meant) = meant_v4(address) else { return Ok(()) };
+            return self.check(meant.into()).map_err(|refused| Forbidden { address, ..refused });
         }
         let special = match address {
             IpAddr::V4(address) => special_v4(address),
@@ -168,6 +170,18 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     })
 }
 
+/// The IPv4 address that an IPv6 address stands for: mapped, NAT64 with its well-known prefix, 6to4.
+fn meant_v4(address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(address) = address else { return None };
+    let of = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(of(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(of(high, low)),
+        [0x2002, high, low, ..] => Some(of(high, low)),
+        _ => None,
+    }
+}
+
 /// Whether an address is this host's: the system reaches its own addresses from themselves. Nothing
 /// is sent; interfaces may come and go.
 fn is_own(address: IpAddr) -> bool {
@@ -256,6 +270,11 @@ mod tests {
             ("10.1.0.0/16", "2002:a01:1::"),
             ("::1", "127.0.0.1"),
             ("fd00::/64", "fd00:0:0:1::1"),
+            ("64:ff9b::/96", "64:ff9b::10.0.0.1"),
+            ("64:ff9b::/96", "64:ff9b::127.0.0.1"),
+            ("64:ff9b::/96", "64:ff9b:1::8.8.8.8"),
+            ("2002::/16", "2002:7f00:1::"),
+            ("::/0", "::ffff:169.254.169.254"),
         ] {
             assert!(check(&[allowed], address).is_err(), "{allowed} {address}");
         }
@@ -266,9 +285,11 @@ mod tests {
             ("0.0.0.0/0", "127.0.0.1"),
             ("::/0", "::1"),
             ("fd00::/8", "fdff::1"),
+            ("64:ff9b::/96", "64:ff9b::8.8.8.8"),
         ] {
             assert_eq!(check(&[allowed], address), Ok(()), "{allowed} {address}");
         }
+        assert_eq!(check(&["64:ff9b::/96", "10.0.0.0/8"], "64:ff9b::10.0.0.1"), Ok(()));
     }
 
     #[test]
