@@ -15,7 +15,7 @@ pub enum Error {
     #[error("too many tunnels are open; try again when some have ended")]
     Busy,
     /// The port is not among those allowed.
-    #[error("{target}: the proxy leads to port {} only if its configuration lists that", .target.port())]
+    #[error("{target}: the proxy leads to port {} only if `ports` of `forward_proxy` has it", .target.port())]
     Port {
         /// Where to.
         target: Target,
