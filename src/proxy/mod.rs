@@ -43,6 +43,9 @@ use crate::tls::{self, Leaves, Trust};
 /// How long looking up a name, making a connection, and a handshake may take, each.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
+/// How long both sides may be silent: a registry that checks a large upload says nothing meanwhile.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+
 /// How many tunnels there may be at once: each has buffers and a socket of its own.
 const TUNNELS: usize = 2048;
 

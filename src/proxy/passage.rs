@@ -15,14 +15,11 @@ use tokio_rustls::TlsConnector;
 
 use super::dial::connect;
 use super::watch::{Through, Watch};
-use super::{CONNECT_TIME, Error, Proxy, Target, headers};
+use super::{CONNECT_TIME, Error, IDLE, Proxy, Target, headers};
 use crate::serve::{Body, Stall};
 
-/// How long a body may bring nothing, or a write take nothing.
+/// How long the body of a request may bring nothing, or a write take nothing.
 const BODY_IDLE: Duration = Duration::from_secs(60);
-
-/// How long a registry may take to answer after the last byte of a request.
-const ANSWER_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// A connection that was silent for so long may be gone by the time a request reaches it.
 const FRESH: Duration = Duration::from_secs(5);
@@ -93,7 +90,7 @@ impl Passage {
         watch.touch();
         let answered = tokio::select! {
             answered = sender.try_send_request(request) => answered,
-            () = watch.standstill(ANSWER_TIME) => {
+            () = watch.standstill(IDLE) => {
                 let target = self.target.clone();
                 return Err(Failure::Lost(Error::Timeout { target, what: "did not answer" }));
             }
@@ -146,7 +143,7 @@ impl Passage {
         }
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        let body = Through::new(body, Watch::new(), ANSWER_TIME).boxed_unsync();
+        let body = Through::new(body, Watch::new(), IDLE).boxed_unsync();
         Ok(Response::from_parts(parts, body))
     }
 

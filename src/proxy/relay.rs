@@ -4,16 +4,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio_util::sync::CancellationToken;
 
+use super::IDLE;
 use super::watch::Watch;
 use crate::serve::Line;
 
 /// What is under way in one direction, at most.
 const BUFFER: usize = 16 * 1024;
 
-/// How long both sides may be silent: a registry that checks a large upload says nothing meanwhile.
-const IDLE: Duration = Duration::from_secs(15 * 60);
-
-/// How long, when one of them has nothing more to say: it may have gone, and the other not care.
+/// How long both sides may be silent when one of them has nothing more to say: it may have gone, and the
+/// other not care.
 const IDLE_WHEN_HALF_CLOSED: Duration = Duration::from_secs(60);
 
 /// How long, while the server is stopping.
