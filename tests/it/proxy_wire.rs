@@ -1,6 +1,7 @@
 //! The forward proxy: where one request or answer ends and the next begins.
 
 use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use bytes::Bytes;
 use http::Method;
@@ -8,7 +9,7 @@ use zuul_images::oci::Digest;
 
 use crate::support::faulty::Fault;
 use crate::support::http::read_answer;
-use crate::support::proxied::{Proxied, connect};
+use crate::support::proxied::Proxied;
 use crate::support::registry::{READER, basic};
 use crate::support::sample;
 
@@ -134,15 +135,35 @@ async fn a_body_nobody_asked_for_is_not_taken_for_a_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_connect_with_a_body_is_refused() {
     let proxied = Proxied::start().await;
-    let login = basic(READER, "secret");
-    for framing in [("Content-Length", "5"), ("Transfer-Encoding", "chunked")] {
-        let headers = [("Proxy-Authorization", login.as_str()), framing];
-        let (answer, _) = connect(proxied.registry.address, &proxied.target, &headers);
-        assert_eq!(answer.status, 400, "{framing:?}: {answer:?}");
+    let (target, login) = (&proxied.target, basic(READER, "secret"));
+    for (framing, status) in [
+        ("Content-Length: 5\r\n\r\nhello", 400),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400),
+        ("Content-Length: 0\r\n\r\n", 200),
+    ] {
+        let head = format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: x\r\nProxy-Authorization: {login}\r\n{framing}"
+        );
+        let mut stream = TcpStream::connect(proxied.registry.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_answer(&mut stream, true).status, status, "{framing}");
     }
-    let headers = [("Proxy-Authorization", login.as_str()), ("Content-Length", "0")];
-    let (answer, _) = connect(proxied.registry.address, &proxied.target, &headers);
-    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_said_right_behind_a_connect_goes_through_the_tunnel() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let proxied = Proxied::start_with(|config| config.ports.push(port)).await;
+    let mut stream = TcpStream::connect(proxied.registry.address).unwrap();
+    let login = basic(READER, "secret");
+    let head = format!(
+        "CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: x\r\nProxy-Authorization: {login}\r\n\r\nearly"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut heard = [0; 5];
+    other.accept().unwrap().0.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"early");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
