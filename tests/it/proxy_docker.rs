@@ -136,6 +136,7 @@ fn an_engine_is_not_led_to_addresses_that_are_not_allowed() {
     for (name, why) in [
         ("quay.io/org/other:1", "192.0.2.10 is for documentation"),
         ("169.254.169.254:443/org/img:1", "169.254.169.254 is link-local"),
+        ("11.22.33.44:443/org/img:1", "11.22.33.44 is this host's own"),
         ("localhost.localdomain/a", "localhost.localdomain"),
     ] {
         let refused = host.try_docker(&["pull", name]);

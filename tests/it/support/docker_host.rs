@@ -23,6 +23,8 @@ ip link set lo up
 ip address add 192.0.2.10/32 dev lo
 ip address add 192.0.2.20/32 dev lo
 ip address add 192.0.2.30/32 dev lo
+# One that looks like any other of the public Internet.
+ip address add 11.22.33.44/32 dev lo
 cp -a /etc "$1/etc"
 sed -i "s|^root:.*|root:x:0:0:root:$1/home:/bin/sh|" "$1/etc/passwd"
 printf '127.0.0.1\tlocalhost\n192.0.2.10\tquay.io\n' >"$1/hosts"
