@@ -1,4 +1,4 @@
-//! Names, tags, digests, references, registries: what is read is shown as it was read, what is canonical
+//! Names, tags, digests, references, registries, targets of the proxy: what is read is shown as it was read, what is canonical
 //! stays so, and nothing that is read leads out of a folder.
 #![no_main]
 
@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use zuul_images::oci::{
     Digest, ImageReference, Platform, Reference, Registry, RepositoryName, Tag,
 };
+use zuul_images::proxy::Target;
 
 fuzz_target!(|text: &str| {
     if let Some(name) = exact::<RepositoryName>(text) {
@@ -39,6 +40,10 @@ fuzz_target!(|text: &str| {
         if !registry.host().contains('_') && registry.host().len() < 200 {
             assert!(component.parse::<RepositoryName>().is_ok(), "{component}");
         }
+    }
+    if let Some(target) = again::<Target>(text) {
+        assert!(target.port() > 0 && target.is_named_by_host(&target.to_string()));
+        assert!(!target.host().contains(['@', '/', '[', '%']) && !target.host().ends_with('.'));
     }
     if let Ok(image) = text.parse::<ImageReference>() {
         // A tag that nobody named is shown too, and then is named.

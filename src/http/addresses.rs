@@ -1,8 +1,6 @@
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::str::FromStr;
 
-use serde::Deserialize;
+use super::Network;
 
 /// Which addresses a connection may lead to whose target somebody else named: those of the public
 /// Internet (RFC 6890 and the IANA registries behind it), and what was allowed by hand. Whoever could
@@ -11,19 +9,6 @@ use serde::Deserialize;
 pub struct AddressPolicy {
     allowed: Vec<Network>,
 }
-
-/// A block of addresses, `10.1.0.0/16`, or one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Network {
-    address: IpAddr,
-    prefix: u32,
-}
-
-/// Text that is no block of addresses.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither an address nor a network such as 10.1.0.0/16")]
-pub struct InvalidNetwork(String);
 
 /// An address no connection may lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +33,9 @@ impl AddressPolicy {
     /// It is not public, or one of this host's own, and not allowed either.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         if self.allowed.iter().any(|network| network.contains(address)) {
-            return Ok(());
+            // Who allows a way to IPv4 does not mean by that this host and its network (RFC 6052, 3.1).
+            let Some(meant) = meant_v4(address) else { return Ok(()) };
+            return self.check(meant.into()).map_err(|refused| Forbidden { address, ..refused });
         }
         let special = match address {
             IpAddr::V4(address) => special_v4(address),
@@ -59,70 +46,6 @@ impl AddressPolicy {
             Some(kind) => Err(Forbidden { address, kind }),
             None => Ok(()),
         }
-    }
-}
-
-impl Network {
-    /// Whether the address is in it. IPv4 addresses written as IPv6 are IPv6.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                own.to_bits() & mask_v4(self.prefix) == other.to_bits() & mask_v4(self.prefix)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                own.to_bits() & mask_v6(self.prefix) == other.to_bits() & mask_v6(self.prefix)
-            }
-            _ => false,
-        }
-    }
-}
-
-fn mask_v4(prefix: u32) -> u32 {
-    u32::MAX.checked_shl(32 - prefix).unwrap_or(0)
-}
-
-fn mask_v6(prefix: u32) -> u128 {
-    u128::MAX.checked_shl(128 - prefix).unwrap_or(0)
-}
-
-impl FromStr for Network {
-    type Err = InvalidNetwork;
-
-    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
-        let invalid =
-            || InvalidNetwork(text.chars().take(60).flat_map(char::escape_debug).collect());
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| invalid())?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => longest,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().map_err(|_| invalid())?
-            }
-            Some(_) => return Err(invalid()),
-        };
-        if prefix > longest {
-            return Err(invalid());
-        }
-        Ok(Self { address, prefix })
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = InvalidNetwork;
-
-    fn try_from(text: String) -> Result<Self, InvalidNetwork> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
     }
 }
 
@@ -166,6 +89,18 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         (0x2000..=0x3fff, _) => return None,
         _ => "reserved",
     })
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped, NAT64 with its well-known prefix, 6to4.
+fn meant_v4(address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(address) = address else { return None };
+    let of = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(of(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(of(high, low)),
+        [0x2002, high, low, ..] => Some(of(high, low)),
+        _ => None,
+    }
 }
 
 /// Whether an address is this host's: the system reaches its own addresses from themselves. Nothing
@@ -256,6 +191,11 @@ mod tests {
             ("10.1.0.0/16", "2002:a01:1::"),
             ("::1", "127.0.0.1"),
             ("fd00::/64", "fd00:0:0:1::1"),
+            ("64:ff9b::/96", "64:ff9b::10.0.0.1"),
+            ("64:ff9b::/96", "64:ff9b::127.0.0.1"),
+            ("64:ff9b::/96", "64:ff9b:1::8.8.8.8"),
+            ("2002::/16", "2002:7f00:1::"),
+            ("::/0", "::ffff:169.254.169.254"),
         ] {
             assert!(check(&[allowed], address).is_err(), "{allowed} {address}");
         }
@@ -266,9 +206,11 @@ mod tests {
             ("0.0.0.0/0", "127.0.0.1"),
             ("::/0", "::1"),
             ("fd00::/8", "fdff::1"),
+            ("64:ff9b::/96", "64:ff9b::8.8.8.8"),
         ] {
             assert_eq!(check(&[allowed], address), Ok(()), "{allowed} {address}");
         }
+        assert_eq!(check(&["64:ff9b::/96", "10.0.0.0/8"], "64:ff9b::10.0.0.1"), Ok(()));
     }
 
     #[test]
@@ -298,24 +240,5 @@ mod tests {
     fn this_hosts_own_addresses_are_known() {
         assert!(is_own(Ipv4Addr::LOCALHOST.into()));
         assert!(!is_own("1.1.1.1".parse().unwrap()));
-    }
-
-    #[test]
-    fn text_that_is_no_network_is_refused() {
-        for text in [
-            "",
-            "/",
-            "10.0.0.0/33",
-            "::/129",
-            "10.0.0.0/",
-            "10.0.0.0/+8",
-            "10/8",
-            "a.b",
-            "10.0.0.0/8/8",
-        ] {
-            assert!(text.parse::<Network>().is_err(), "{text}");
-        }
-        assert_eq!("10.0.0.0/8".parse::<Network>().unwrap().to_string(), "10.0.0.0/8");
-        assert_eq!("::1".parse::<Network>().unwrap().to_string(), "::1/128");
     }
 }

@@ -118,9 +118,14 @@ impl FromStr for Registry {
                 None => (value, None),
             },
         };
+        let number = |port: &str| match port.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => port.parse::<u16>().ok().filter(|port| *port > 0),
+            false => None,
+        };
         let port = port
-            .map(|port| port.parse::<u16>().ok().filter(|port| *port > 0))
-            .map(|port| port.ok_or_else(|| fail("the port is not a number from 1 to 65535")))
+            .map(|port| {
+                number(port).ok_or_else(|| fail("the port is not a number from 1 to 65535"))
+            })
             .transpose()?;
         Self::new(host, port)
     }
@@ -231,6 +236,7 @@ mod tests {
             "docker://",
             "host:port/x",
             "host:0/x",
+            "host:+5000/x",
             "host:70000/x",
             "[::1/x",
             "[::1]5000/x",

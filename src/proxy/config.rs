@@ -53,9 +53,13 @@ impl Config {
         let read = |(name, file): (&String, &PathBuf)| {
             let failed =
                 |reason: String| tls::Error::File { file: file.display().to_string(), reason };
-            let registry = name
+            let registry: Registry = name
                 .parse()
                 .map_err(|_| failed(format!("it is for `{name}`, which is no registry")))?;
+            let is_listed = |listed| Target::of(listed) == Target::of(&registry);
+            if !self.registries.iter().any(is_listed) {
+                return Err(failed(format!("it is for {name}, which is not among `registries`")));
+            }
             let pem = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
             Ok((registry, pem))
         };

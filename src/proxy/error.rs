@@ -15,7 +15,7 @@ pub enum Error {
     #[error("too many tunnels are open; try again when some have ended")]
     Busy,
     /// The port is not among those allowed.
-    #[error("{target}: the proxy leads to port {} only if its configuration lists that", .target.port())]
+    #[error("{target}: the proxy leads to port {} only if `ports` of `forward_proxy` has it", .target.port())]
     Port {
         /// Where to.
         target: Target,
@@ -72,7 +72,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the real host could not be asked: nothing of the request has reached it.
+    /// Whether it is the real host that does not answer: it cannot be reached or believed, or breaks off.
     #[must_use]
     pub fn is_down(&self) -> bool {
         match self {

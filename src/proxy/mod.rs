@@ -8,6 +8,7 @@
 //! RFC 9110 (7.6.1, 9.3.6, 15.5.20), RFC 9112.
 
 mod config;
+mod dial;
 mod error;
 mod headers;
 mod passage;
@@ -36,16 +37,21 @@ pub use self::relay::relay;
 pub use self::target::Target;
 use crate::http::{AddressPolicy, Resolver};
 use crate::oci::Registry;
+use crate::serve::file_limit;
 use crate::tls::{self, Leaves, Trust};
 
-/// How long making one connection may take.
+/// How long looking up a name, making a connection, and a handshake may take, each.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
-/// How many tunnels there may be at once: each has buffers and sockets of its own.
+/// How long both sides may be silent: a registry that checks a large upload says nothing meanwhile.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// How many tunnels there may be at once: each has buffers and a socket of its own.
 const TUNNELS: usize = 2048;
 
-/// How many addresses of a name are tried.
-const ADDRESSES: usize = 4;
+/// Nor may their sockets take more than this part of the files the system lets the process open: half
+/// of what connections of clients leave.
+const SHARE: usize = 8;
 
 /// Where connections may lead, and what is needed to make them.
 pub struct Proxy {
@@ -102,7 +108,7 @@ impl Proxy {
             ports: config.ports.clone(),
             resolver: Resolver::new(AddressPolicy::allowing(config.allow.clone())),
             leaves: Leaves::new(authority),
-            places: Arc::new(Semaphore::new(TUNNELS)),
+            places: Arc::new(Semaphore::new(TUNNELS.min(file_limit() / SHARE).max(1))),
         })
     }
 
@@ -132,7 +138,7 @@ impl Proxy {
     /// No address may be connected to, or none answers.
     pub async fn dial(&self, target: &Target) -> Result<TcpStream, Error> {
         let addresses = self.addresses(target).await?;
-        connect(target, &addresses).await
+        dial::connect(target, &addresses).await
     }
 
     async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Error> {
@@ -141,8 +147,7 @@ impl Proxy {
         let found = looked_up
             .map_err(|_| Error::Timeout { target: target.clone(), what: "could not be resolved" })?
             .map_err(unreachable)?;
-        let found = found.into_iter().take(ADDRESSES);
-        Ok(found.map(|address| SocketAddr::new(address, target.port())).collect())
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, target.port())).collect())
     }
 
     /// Opens a tunnel to a listed registry in its place.
@@ -165,22 +170,4 @@ impl Proxy {
             Err(_) => Err(Error::Handshake(std::io::ErrorKind::TimedOut.into())),
         }
     }
-}
-
-async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
-    let mut failed = Error::Timeout { target: target.clone(), what: "has no address" };
-    for address in addresses {
-        failed = match timeout(CONNECT_TIME, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Small writes may wait where this fails; nothing else.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(source)) => Error::Connect { target: target.clone(), source },
-            Err(_) => {
-                Error::Timeout { target: target.clone(), what: "did not accept a connection" }
-            }
-        };
-    }
-    Err(failed)
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::uri::{PathAndQuery, Uri};
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -13,16 +13,13 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::dial::connect;
 use super::watch::{Through, Watch};
-use super::{CONNECT_TIME, Error, Proxy, Target, connect, headers};
+use super::{CONNECT_TIME, Error, IDLE, Proxy, Target, headers};
 use crate::serve::{Body, Stall};
-use crate::tls;
 
-/// How long a body may bring nothing, or a write take nothing.
+/// How long the body of a request may bring nothing, or a write take nothing.
 const BODY_IDLE: Duration = Duration::from_secs(60);
-
-/// How long a registry may take to answer after the last byte of a request.
-const ANSWER_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// A connection that was silent for so long may be gone by the time a request reaches it.
 const FRESH: Duration = Duration::from_secs(5);
@@ -93,7 +90,7 @@ impl Passage {
         watch.touch();
         let answered = tokio::select! {
             answered = sender.try_send_request(request) => answered,
-            () = watch.standstill(ANSWER_TIME) => {
+            () = watch.standstill(IDLE) => {
                 let target = self.target.clone();
                 return Err(Failure::Lost(Error::Timeout { target, what: "did not answer" }));
             }
@@ -146,14 +143,19 @@ impl Passage {
         }
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        let body = Through::new(body, Watch::new(), ANSWER_TIME).boxed_unsync();
+        let body = Through::new(body, Watch::new(), IDLE).boxed_unsync();
         Ok(Response::from_parts(parts, body))
     }
 
     fn refused(&self, error: &std::io::Error) -> Error {
-        let host = self.target.to_string();
-        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-        let reason = cause.map_or_else(|| error.to_string(), |cause| tls::explain(cause, &host));
+        let reason = match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(why)) => format!(
+                "its certificate is not believed ({why}); name its authority in `certificates` of \
+                 `forward_proxy` if it should be"
+            ),
+            Some(rustls::Error::InvalidMessage(_)) => format!("it does not speak TLS ({error})"),
+            _ => error.to_string(),
+        };
         Error::Tls { target: self.target.clone(), reason }
     }
 
@@ -177,7 +179,12 @@ fn outgoing(
 ) -> Result<(bool, Request<Through<Incoming>>), Error> {
     let (mut parts, body) = request.into_parts();
     headers::demand_plain_framing(&parts.headers)?;
+    let is_chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
     headers::strip(&mut parts.headers);
+    if is_chunked {
+        // hyper leaves out the body of a GET that does not say so.
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let path = parts.uri.path_and_query().cloned();
     parts.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     parts.version = Version::HTTP_11;

@@ -21,11 +21,16 @@ impl Target {
     /// Where a registry is: Docker Hub has several names, and no port means that of HTTPS.
     pub(super) fn of(registry: &Registry) -> Vec<Self> {
         let port = registry.port().unwrap_or(HTTPS);
-        let at = |host: &str| Self { host: host.to_owned(), port };
         if registry.is_docker_hub() {
-            return Registry::HUB_NAMES.map(at).into();
+            return Registry::HUB_NAMES.map(|host| Self::new(host, port)).into();
         }
-        vec![at(registry.host())]
+        vec![Self::new(registry.host(), port)]
+    }
+
+    /// IPv6 addresses have more than one spelling.
+    fn new(host: &str, port: u16) -> Self {
+        let host = host.parse().map_or_else(|_| host.to_owned(), |it: Ipv6Addr| it.to_string());
+        Self { host, port }
     }
 
     /// A DNS name, or an address without brackets.
@@ -44,9 +49,7 @@ impl Target {
     #[must_use]
     pub fn is_named_by_host(&self, host: &str) -> bool {
         let named = host.parse::<Registry>();
-        named.is_ok_and(|named| {
-            same_host(named.host(), &self.host) && named.port().unwrap_or(HTTPS) == self.port
-        })
+        named.is_ok_and(|named| Self::new(named.host(), named.port().unwrap_or(HTTPS)) == *self)
     }
 
     /// Whether the name in a TLS handshake means this target; addresses are not named in one (RFC
@@ -69,14 +72,6 @@ impl Target {
     }
 }
 
-/// IPv6 addresses have more than one spelling.
-fn same_host(one: &str, other: &str) -> bool {
-    match (one.parse::<Ipv6Addr>(), other.parse::<Ipv6Addr>()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => one == other,
-    }
-}
-
 impl FromStr for Target {
     type Err = Error;
 
@@ -85,11 +80,7 @@ impl FromStr for Target {
             || Error::Authority(text.chars().take(80).flat_map(char::escape_debug).collect());
         let registry: Registry = text.parse().map_err(|_| wrong())?;
         let port = registry.port().ok_or_else(wrong)?;
-        let host = match registry.host().parse::<Ipv6Addr>() {
-            Ok(address) => address.to_string(),
-            Err(_) => registry.host().to_owned(),
-        };
-        Ok(Self { host, port })
+        Ok(Self::new(registry.host(), port))
     }
 }
 
@@ -117,6 +108,7 @@ mod tests {
             "quay.io:",
             "quay.io:0",
             "quay.io:65536",
+            "quay.io:+443",
             "quay.io.:443",
             ":443",
             "user@quay.io:443",
@@ -138,9 +130,16 @@ mod tests {
         for host in ["quay.io", "Quay.IO:443"] {
             assert!(quay.is_named_by_host(host), "{host}");
         }
-        for host in
-            ["", "quay.io:80", "evil.io", "quay.io.evil.io", "a@quay.io", "quay.io/", "quay.io."]
-        {
+        for host in [
+            "",
+            "quay.io:80",
+            "quay.io:+443",
+            "evil.io",
+            "quay.io.evil.io",
+            "a@quay.io",
+            "quay.io/",
+            "quay.io.",
+        ] {
             assert!(!quay.is_named_by_host(host), "{host}");
         }
         let other = target("h.example:8443");
@@ -162,5 +161,13 @@ mod tests {
         let hub = Target::of(&"docker.io".parse().unwrap());
         assert!(hub.contains(&target("registry-1.docker.io:443")), "{hub:?}");
         assert_eq!(Target::of(&"h.example:5000".parse().unwrap()), [target("h.example:5000")]);
+    }
+
+    #[test]
+    fn a_listed_address_is_one_in_every_spelling() {
+        for listed in ["[2001:DB8:0::1]:5000", "[2001:db8::0:1]:5000"] {
+            let listed = Target::of(&listed.parse().unwrap());
+            assert_eq!(listed, [target("[2001:db8::1]:5000")]);
+        }
     }
 }

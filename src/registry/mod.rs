@@ -39,7 +39,7 @@ use self::watch::Health;
 use self::watch::Metrics;
 use self::watch::Record;
 use crate::layers::{self, Layers, Reader};
-use crate::pointers::Pointers;
+use crate::pointers::{self, Pointers};
 use crate::proxy::Proxy;
 use crate::serve::{Body, Handler, OnSent, Peer};
 use crate::storage::{self, Reach, Storage};
@@ -102,6 +102,7 @@ impl Registry {
     /// Makes it a forward proxy too. `upper` answers in the tunnels to listed registries.
     fn forward_through(&mut self, proxy: Proxy, mut upper: Self) {
         upper.metrics = Arc::clone(&self.metrics);
+        upper.listing = Arc::clone(&self.listing);
         self.forward = Some(Forward::new(proxy, upper));
     }
 
@@ -201,9 +202,12 @@ impl Handler for Registry {
 
 /// Says on stderr what the operator should see: faults of this side.
 fn log(error: &Error, call: &Call) {
-    if let Some(fault @ (storage::Error::Io { .. } | storage::Error::Damaged(_))) = error.stored() {
+    let stored = error.stored();
+    let is_fault = matches!(stored, Some(storage::Error::Io { .. } | storage::Error::Damaged(_)))
+        || matches!(error, Error::Pointers(pointers::Error::File { .. }));
+    if is_fault {
         let id = &*call.id;
-        tracing::error!(id, method = %call.method, path = call.path, error = %fault, "the store failed");
+        tracing::error!(id, method = %call.method, path = call.path, %error, "the store failed");
     } else {
         tracing::debug!(id = &*call.id, method = %call.method, path = call.path, %error, "refused");
     }

@@ -28,6 +28,18 @@ impl Repository {
         Ok(Self { asked, namespace: namespace.map(str::to_owned), key })
     }
 
+    /// A repository of a registry that is named elsewhere: whatever the name looks like, it is one there.
+    /// Docker Hub has none that looks like another registry.
+    pub(super) fn of(registry: &Registry, asked: RepositoryName) -> Option<Self> {
+        let first = asked.as_str().split('/').next().unwrap_or_default();
+        let key = match (registry.is_docker_hub(), Registry::is_named_by(first)) {
+            (true, true) => return None,
+            (true, false) => asked.canonical(),
+            (false, _) => format!("{}/{asked}", registry.path_component()).parse().ok()?,
+        };
+        Some(Self { asked, namespace: None, key })
+    }
+
     /// The path of something in it, spelled as the client spelled it. Locations are relative: clients
     /// come through tunnels, and send their credentials only to where they were headed.
     pub(super) fn location(&self, path: &str) -> String {
@@ -90,6 +102,25 @@ mod tests {
     fn a_namespace_that_is_no_registry_is_refused() {
         for namespace in ["a/b", "..", "quay.io/", "a b", "[nope]", "\u{e9}"] {
             assert!(key("img", Some(namespace)).is_err(), "{namespace}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_registry_is_a_name_where_the_registry_is_known() {
+        let key = |registry: &str, name: &str| {
+            let found = Repository::of(&registry.parse().unwrap(), name.parse().unwrap());
+            found.map(|repository| repository.key.to_string())
+        };
+        assert_eq!(key("docker.io", "quay.io/org/img"), None);
+        assert_eq!(key("docker.io", "docker.io/img"), None);
+        for (registry, name, expected) in [
+            ("gcr.io", "google.com/project/img", "gcr.io/google.com/project/img"),
+            ("quay.io", "quay.io/img", "quay.io/quay.io/img"),
+            ("quay.io", "library/img", "quay.io/library/img"),
+            ("h.example:5000", "img", "h.example_5000/img"),
+            ("registry-1.docker.io", "library/img", "img"),
+        ] {
+            assert_eq!(key(registry, name).as_deref(), Some(expected));
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
+use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 
 use super::Error;
@@ -84,6 +85,7 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
         StatusCode::INSUFFICIENT_STORAGE => "the disk of the store is full".to_owned(),
         _ => error.to_string(),
     };
+    let reason = reason(status, method, &message);
     let mut response = match error {
         // The token endpoint follows RFC 6749, section 5.2.
         Error::GrantType(_) => json(&serde_json::json!({
@@ -96,6 +98,9 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
         }
     };
     *response.status_mut() = status;
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(reason);
+    }
     match error {
         Error::Unauthorized { challenge, .. } => {
             set(&mut response, header::WWW_AUTHENTICATE, challenge);
@@ -121,6 +126,16 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
         set(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
     }
     response
+}
+
+/// What stands behind the status (RFC 9112, section 4). Of a failed CONNECT, and of a fault of a server,
+/// engines written in Go show the status line alone.
+fn reason(status: StatusCode, method: &Method, message: &str) -> Option<ReasonPhrase> {
+    if method != Method::CONNECT && !status.is_server_error() {
+        return None;
+    }
+    let message: String = message.chars().filter(|c| !c.is_control()).take(400).collect();
+    format!("{} ({message})", status.canonical_reason()?).try_into().ok()
 }
 
 /// What an upload has, as the specification writes it: `0-0` also for nothing.

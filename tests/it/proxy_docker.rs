@@ -1,6 +1,8 @@
 //! A real docker engine behind the forward proxy, set up by `configure-client --proxy`.
 
-use crate::support::docker_host::Host;
+use serde_json::json;
+
+use crate::support::docker_host::{Host, INTERMEDIATE};
 
 const BUILDSET: &str = "zuul-jobs.buildset-registry:5000";
 const REAL: &str = "192.0.2.10";
@@ -16,6 +18,15 @@ fn two_images_of_one_name(host: &Host) -> String {
     let speculative = host.push(&here);
     assert_ne!(released, speculative);
     host.forget_images();
+    speculative
+}
+
+/// The same for a change behind, whose registry has but a pointer.
+fn point_to_one_of_two_images(host: &mut Host) -> String {
+    let speculative = two_images_of_one_name(host);
+    host.start_intermediate();
+    let artifacts = host.share(&json!([{"repository": "quay.io/org/img", "tags": ["1"]}]));
+    host.begin_lazily(&artifacts);
     speculative
 }
 
@@ -50,6 +61,40 @@ fn an_engine_pulls_and_builds_on_what_was_pushed_for_another_registry() {
     assert_eq!(host.pull("quay.io/org/img:1"), speculative);
     let other = host.try_docker(&["pull", "quay.io/org/other:1"]);
     assert!(!other.status.success(), "{other:?}");
+}
+
+#[test]
+fn an_engine_is_told_why_an_image_that_is_only_pointed_at_cannot_be_had() {
+    let mut host = Host::start(REAL);
+    point_to_one_of_two_images(&mut host);
+    let refusal = |host: &Host| {
+        let refused = host.try_docker(&["pull", "quay.io/org/img:1"]);
+        assert!(!refused.status.success(), "{refused:?}");
+        String::from_utf8(refused.stderr).unwrap()
+    };
+    host.stop_intermediate();
+    let said = refusal(&host);
+    assert!(said.contains(&format!("{INTERMEDIATE} did not deliver")), "{said}");
+    host.empty_intermediate();
+    let said = refusal(&host);
+    assert!(said.contains("not found") && said.contains(INTERMEDIATE), "{said}");
+}
+
+#[test]
+fn an_engine_pulls_an_image_that_is_only_pointed_at() {
+    let mut host = Host::start(REAL);
+    let speculative = point_to_one_of_two_images(&mut host);
+    let asked = |host: &Host| host.real_log().matches("/v2/org/img/").count();
+    let before = asked(&host);
+    assert_eq!(host.pull("quay.io/org/img:1"), speculative);
+    assert_eq!(asked(&host), before);
+    // It is here now.
+    host.stop_intermediate();
+    for name in [format!("quay.io/org/img@{speculative}"), "quay.io/org/img:1".to_owned()] {
+        host.forget_images();
+        assert_eq!(host.pull(&name), speculative);
+    }
+    assert_eq!(asked(&host), before);
 }
 
 #[test]
@@ -88,10 +133,15 @@ fn an_engine_is_not_led_to_addresses_that_are_not_allowed() {
     let speculative = host.push(&format!("{BUILDSET}/quay.io/org/img:1"));
     host.forget_images();
     assert_eq!(host.pull("quay.io/org/img:1"), speculative);
-    for name in ["quay.io/org/other:1", "169.254.169.254:443/org/img:1", "localhost.localdomain/a"]
-    {
+    for (name, why) in [
+        ("quay.io/org/other:1", "192.0.2.10 is for documentation"),
+        ("169.254.169.254:443/org/img:1", "169.254.169.254 is link-local"),
+        ("11.22.33.44:443/org/img:1", "11.22.33.44 is this host's own"),
+        ("localhost.localdomain/a", "localhost.localdomain"),
+    ] {
         let refused = host.try_docker(&["pull", name]);
-        assert!(!refused.status.success(), "{name}: {refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(why), "{name}: {said}");
     }
     assert!(!host.real_log().contains("/v2/"), "{}", host.real_log());
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use zuul_images::oci::Digest;
 
@@ -23,7 +23,8 @@ impl Logged {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = "storage: {folder: storage}\ntoken_key: token.key\n\
-            users: [{name: zuul, pass: hunter2, access: write}]\n";
+            users: [{name: zuul, pass: hunter2, access: write}]\n\
+            speculative: {accept_pointers: true, pointers: pointers.json}\n";
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, config).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
@@ -83,6 +84,24 @@ fn a_client_that_vanishes_is_named_with_the_bytes_it_took() {
     let sent = line["sent"].as_u64().unwrap();
     // The head is not counted, and what was read is.
     assert!(sent > 1024 * 1024 - 1000 && sent < content.len() as u64, "{sent}");
+}
+
+#[test]
+fn pointers_that_cannot_be_kept_are_a_fault_that_is_named() {
+    let registry = Logged::start();
+    let index = r#"{"schemaVersion":2,"manifests":[],
+        "mediaType":"application/vnd.oci.image.index.v1+json"}"#;
+    assert_eq!(registry.ask("PUT", "/v2/a/manifests/1", "push", index.as_bytes()).status, 201);
+    std::fs::create_dir(registry.folder.path().join("pointers.json")).unwrap();
+    let url = format!("http://{}/v2/a", registry.served.address);
+    let pointer = json!({"name": "q.io/a", "tag": "1", "size": index.len(), "url": url,
+        "digest": Digest::sha256(index.as_bytes())});
+    let list = json!({ "pointers": [pointer] }).to_string();
+    assert_eq!(registry.ask("PUT", "/zuul/v1/pointers", "keep", list.as_bytes()).status, 500);
+    registry.line("keep");
+    let text = std::fs::read_to_string(registry.log()).unwrap();
+    let fault = text.lines().find(|line| line.contains("ERROR") && line.contains("\"keep\""));
+    assert!(fault.is_some_and(|line| line.contains("pointers.json")), "{text}");
 }
 
 #[test]

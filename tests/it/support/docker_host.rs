@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json as document};
 use tempfile::TempDir;
 use zuul_images::tls::Subject;
 
@@ -13,12 +13,18 @@ use super::process::terminate;
 use super::programs::{json, program};
 use super::proxied::write_certificate;
 
+/// The build that shares its images.
+const BUILD: &str = "0123456789abcdef0123456789abcdef";
+
 /// What makes a host of two namespaces. `/etc` is a copy; root's home is a folder of the test's.
 const SETUP: &str = r#"set -e
 ip link set lo up
 # Not loopback: docker believes anybody there.
 ip address add 192.0.2.10/32 dev lo
 ip address add 192.0.2.20/32 dev lo
+ip address add 192.0.2.30/32 dev lo
+# One that looks like any other of the public Internet.
+ip address add 11.22.33.44/32 dev lo
 cp -a /etc "$1/etc"
 sed -i "s|^root:.*|root:x:0:0:root:$1/home:/bin/sh|" "$1/etc/passwd"
 printf '127.0.0.1\tlocalhost\n192.0.2.10\tquay.io\n' >"$1/hosts"
@@ -36,11 +42,15 @@ echo ready
 exec sleep infinity
 "#;
 
+/// Where the intermediate registry is.
+pub const INTERMEDIATE: &str = "192.0.2.30:5000";
+
 /// The host with a buildset registry that is the forward proxy for `quay.io`, a registry behind that
 /// name, and the engine.
 pub struct Host {
     namespaces: Child,
     registry: Option<Child>,
+    intermediate: Option<Child>,
     real: Option<Child>,
     engine: Option<Child>,
     folder: TempDir,
@@ -66,9 +76,18 @@ impl Host {
         let stdout = namespaces.stdout.take().unwrap();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
         assert_eq!(line, "ready\n", "namespaces cannot be made: this test needs root");
-        let mut host = Self { namespaces, registry: None, real: None, engine: None, folder };
+        let mut host = Self {
+            namespaces,
+            registry: None,
+            intermediate: None,
+            real: None,
+            engine: None,
+            folder,
+        };
         host.start_real();
-        host.start_registry(allow);
+        host.make_registry(allow);
+        host.start_registry();
+        host.configure_engine();
         host.start_engine();
         host
     }
@@ -151,6 +170,67 @@ impl Host {
         end(&mut self.real);
     }
 
+    /// Starts an intermediate registry.
+    pub fn start_intermediate(&mut self) {
+        let root = self.path("intermediate");
+        let made = program("buildset-registry")
+            .args(["init", "--site", "--host", "192.0.2.30", "--root"])
+            .arg(&root)
+            .output()
+            .unwrap();
+        fs::write(self.path("intermediate.json"), json(&made)["connection"].to_string()).unwrap();
+        self.serve_intermediate();
+    }
+
+    /// Takes everything from the intermediate registry.
+    pub fn empty_intermediate(&mut self) {
+        end(&mut self.intermediate);
+        fs::remove_dir_all(self.path("intermediate/storage")).unwrap();
+        self.serve_intermediate();
+    }
+
+    /// Ends the intermediate registry.
+    pub fn stop_intermediate(&mut self) {
+        end(&mut self.intermediate);
+    }
+
+    /// Shares images of this buildset with the changes behind; returns their artifacts.
+    pub fn share(&self, images: &Value) -> Value {
+        fs::write(self.path("images.json"), images.to_string()).unwrap();
+        let mut pushed = self.sync(&["push", "--images", "images.json", "--build", BUILD]);
+        pushed["zuul"].take()
+    }
+
+    /// Another buildset: its registry has nothing but pointers to these artifacts.
+    pub fn begin_lazily(&mut self, zuul: &Value) {
+        end(&mut self.registry);
+        fs::remove_dir_all(self.path("root/storage")).unwrap();
+        self.start_registry();
+        fs::write(self.path("artifacts.json"), document!({ "zuul": zuul }).to_string()).unwrap();
+        let pulled = self.sync(&["pull", "--lazy", "--artifacts", "artifacts.json"]);
+        for image in pulled["images"].as_array().unwrap() {
+            assert_eq!(image["lazy"], true, "{pulled}\n{}", self.logs());
+        }
+        assert_eq!(pulled["totals"]["bytes_moved"], 0, "{pulled}");
+    }
+
+    /// `intermediate-registry-sync` between the two registries.
+    fn sync(&self, arguments: &[&str]) -> Value {
+        let (own, intermediate) = ("connection.json", "intermediate.json");
+        let (from, to) = match arguments[0] {
+            "push" => (own, intermediate),
+            _ => (intermediate, own),
+        };
+        let ours = assert_cmd::cargo::cargo_bin("intermediate-registry-sync");
+        let output = self
+            .command(ours.to_str().unwrap())
+            .args(arguments)
+            .args(["--no-ambient-config", "--output", "json", "--from", from, "--to", to])
+            .output()
+            .unwrap();
+        json(&output)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -176,7 +256,7 @@ impl Host {
         self.wait_for("192.0.2.10/443");
     }
 
-    fn start_registry(&mut self, allow: &str) {
+    fn make_registry(&self, allow: &str) {
         let root = self.path("root");
         let made = program("buildset-registry")
             .args(["init", "--host", "192.0.2.20", "--proxy-registry", "quay.io", "--root"])
@@ -191,16 +271,35 @@ impl Host {
             self.path("ca.pem").display()
         );
         fs::write(file, config + &more).unwrap();
+    }
+
+    fn serve_intermediate(&mut self) {
+        self.intermediate = Some(self.serve("intermediate"));
+        self.wait_for("192.0.2.30/5000");
+    }
+
+    fn start_registry(&mut self) {
+        self.registry = Some(self.serve("root"));
+        self.wait_for("192.0.2.20/5000");
+    }
+
+    /// A registry of ours in this folder.
+    fn serve(&self, root: &str) -> Child {
         let ours = assert_cmd::cargo::cargo_bin("buildset-registry");
-        let log = fs::File::create(self.path("registry.log")).unwrap();
+        let log = self.path(&format!("{root}.log"));
+        let log = fs::File::options().create(true).append(true).open(log).unwrap();
+        let address = if root == "root" { "192.0.2.20:5000" } else { INTERMEDIATE };
         let mut command = self.command(ours.to_str().unwrap());
         command
-            .args(["serve", "--drain", "1s", "--root"])
-            .arg(&root)
+            .args(["serve", "--drain", "1s", "--listen", address, "--root"])
+            .arg(self.path(root))
             .stdout(Stdio::null())
             .stderr(log);
-        self.registry = Some(command.spawn().unwrap());
-        self.wait_for("192.0.2.20/5000");
+        command.spawn().unwrap()
+    }
+
+    fn configure_engine(&self) {
+        let ours = assert_cmd::cargo::cargo_bin("buildset-registry");
         let configured = self
             .command(ours.to_str().unwrap())
             .args(["configure-client", "--user", "root", "--proxy", "--for", "docker"])
@@ -240,9 +339,10 @@ impl Host {
     fn wait(&mut self, answers: impl Fn(&Self) -> bool, what: &str) {
         let deadline = Instant::now() + Duration::from_secs(90);
         while !answers(self) {
-            let ended = [&mut self.registry, &mut self.real, &mut self.engine]
-                .into_iter()
-                .find_map(|child| child.as_mut()?.try_wait().unwrap());
+            let ended =
+                [&mut self.registry, &mut self.intermediate, &mut self.real, &mut self.engine]
+                    .into_iter()
+                    .find_map(|child| child.as_mut()?.try_wait().unwrap());
             assert!(ended.is_none(), "{what} ended: {ended:?}\n{}", self.logs());
             assert!(Instant::now() < deadline, "{what} does not answer\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(100));
@@ -255,7 +355,7 @@ impl Host {
             let lines: Vec<&str> = text.lines().collect();
             format!("--- {name}\n{}\n", lines[lines.len().saturating_sub(30)..].join("\n"))
         };
-        ["engine.log", "registry.log", "real.log"].map(tail).concat()
+        ["engine.log", "root.log", "intermediate.log", "real.log"].map(tail).concat()
     }
 }
 
@@ -280,6 +380,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         end(&mut self.engine);
         end(&mut self.registry);
+        end(&mut self.intermediate);
         end(&mut self.real);
         let _ = self.namespaces.kill();
         let _ = self.namespaces.wait();

@@ -21,7 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use zuul_images::oci::Registry;
 
@@ -64,7 +64,7 @@ pub struct Recorded {
     pub body_bytes: usize,
 }
 
-/// The server; gone when dropped.
+/// The server; gone when dropped, and its connections with it.
 pub struct Faulty {
     pub address: SocketAddr,
     pub memory: Arc<Memory>,
@@ -116,10 +116,11 @@ impl Faulty {
             memory: Arc::clone(&inner.memory),
             inner,
             accepting: tokio::spawn(async move {
+                let mut connections = JoinSet::new();
                 while let Ok((connection, _)) = listener.accept().await {
                     let serving = Arc::clone(&serving);
                     let tls = tls.clone();
-                    tokio::spawn(async move {
+                    connections.spawn(async move {
                         match tls {
                             None => serve(connection, serving).await,
                             Some(tls) => {

@@ -8,6 +8,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// What stands behind the status.
+    pub reason: String,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -108,10 +110,12 @@ fn read_line(stream: &mut impl Read) -> String {
 
 fn head_of(head: &str) -> Answer {
     let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, status) = lines.next().unwrap().split_once(' ').unwrap();
+    let (status, reason) = status.split_once(' ').unwrap_or((status, ""));
     let headers = lines.map(|line| line.split_once(": ").unwrap());
     Answer {
-        status,
+        status: status.parse().unwrap(),
+        reason: reason.to_owned(),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         body: Vec::new(),
     }

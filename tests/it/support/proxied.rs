@@ -16,6 +16,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 use zuul_images::proxy;
+use zuul_images::registry::Config;
 use zuul_images::registry::config::init::{Plan, init};
 use zuul_images::tls::{Authority, Subject};
 
@@ -42,6 +43,14 @@ impl Proxied {
 
     /// With a change to its configuration.
     pub async fn start_with(change: impl FnOnce(&mut proxy::Config)) -> Self {
+        Self::start_as(change, |_| {}).await
+    }
+
+    /// With another to that of its registry.
+    pub async fn start_as(
+        change: impl FnOnce(&mut proxy::Config),
+        settle: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let localhost = "localhost".parse::<Subject>().unwrap();
         let certificate = write_certificate(folder.path(), &[localhost]);
@@ -65,7 +74,10 @@ impl Proxied {
             authority: root.join("tls"),
         };
         change(&mut config);
-        let registry = Registry::start_with(|settings| settings.forward_proxy = Some(config));
+        let registry = Registry::start_with(|settings| {
+            settings.forward_proxy = Some(config);
+            settle(settings);
+        });
         let authority = made.unwrap().connection.cert.unwrap();
         Self { registry, real, target, authority, _folder: folder }
     }
