@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -163,9 +164,11 @@ impl Task {
         if let Ok(size) = shelf.store.blob_size(repository, digest).await {
             return Ok(size);
         }
+        // One for the whole fetch: the time of grace does not begin anew with every byte.
+        let mut deserted = pin!(self.deserted());
         let opened = tokio::select! {
             opened = self.open() => opened?,
-            () = self.deserted() => return Err(self.nobody()),
+            () = &mut deserted => return Err(self.nobody()),
         };
         let limit = self.fills.limits.blob;
         if opened.size > limit {
@@ -173,7 +176,7 @@ impl Task {
         }
         let place = self.fills.room.make(shelf, opened.size).await?;
         let upload = Arc::new(shelf.store.upload_create(repository).await?);
-        let result = self.receive(&upload, opened).await;
+        let result = self.receive(&upload, opened, deserted).await;
         match &result {
             Ok(_) => place.taken(),
             Err(_) => {
@@ -202,12 +205,17 @@ impl Task {
         }
     }
 
-    async fn receive(&self, upload: &Arc<UploadId>, opened: OpenBlob) -> Result<u64, Error> {
+    async fn receive(
+        &self,
+        upload: &Arc<UploadId>,
+        opened: OpenBlob,
+        mut deserted: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<u64, Error> {
         let Fill { shelf, repository, digest, stage } = &*self.fill;
         let OpenBlob { size, mut bytes } = opened;
         let coming = |there| Stage::Coming { upload: Arc::clone(upload), size, there };
         stage.send_replace(coming(0));
-        let mut batch = self.gather(&mut bytes).await?;
+        let mut batch = self.gather(&mut bytes, deserted.as_mut()).await?;
         while !batch.is_empty() {
             let parts = stream::iter(std::mem::take(&mut batch).into_iter().map(Ok)).boxed();
             let writing = async {
@@ -216,7 +224,8 @@ impl Task {
                 stage.send_replace(coming(offset.min(size.saturating_sub(1))));
                 Ok::<_, Error>(())
             };
-            let (written, next) = tokio::join!(writing, self.gather(&mut bytes));
+            let gathering = self.gather(&mut bytes, deserted.as_mut());
+            let (written, next) = tokio::join!(writing, gathering);
             written?;
             batch = next?;
         }
@@ -233,12 +242,16 @@ impl Task {
     }
 
     /// What has come, at least something; nothing at the end.
-    async fn gather(&self, bytes: &mut BlobStream) -> Result<Vec<Bytes>, Error> {
+    async fn gather(
+        &self,
+        bytes: &mut BlobStream,
+        deserted: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Vec<Bytes>, Error> {
         let mut batch = Vec::new();
         let mut length = 0;
         let mut next = tokio::select! {
             next = bytes.next() => Some(next),
-            () = self.deserted() => return Err(self.nobody()),
+            () = deserted => return Err(self.nobody()),
         };
         while let Some(Some(part)) = next {
             let part = part.map_err(|error| match Verdict::of(&self.source.place, &error) {

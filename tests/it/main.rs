@@ -12,6 +12,7 @@ mod copy;
 mod house;
 mod layers_access;
 mod layers_fill;
+mod layers_hostile;
 mod layers_push;
 mod layers_tags;
 mod logins;

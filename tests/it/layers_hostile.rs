@@ -1,0 +1,50 @@
+//! Other registries that mean harm or are broken, and what is broken here: nobody waits for ever, nothing
+//! grows without end, and wrong content goes nowhere.
+
+use std::time::Duration;
+
+use http::Method;
+use zuul_images::oci::Digest;
+use zuul_images::registry::config::Period;
+
+use crate::support::faulty::Fault;
+use crate::support::http::open;
+use crate::support::registry::Registry;
+use crate::support::upstream::{Upstream, over_with};
+
+const MIB: usize = 1024 * 1024;
+
+fn blob_path(bytes: &[u8]) -> String {
+    format!("/v2/quay.io/org/img/blobs/{}", Digest::sha256(bytes))
+}
+
+fn eventually(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{what}");
+}
+
+fn uploads(registry: &Registry) -> usize {
+    let folder = registry.folder.path().join("storage/layers/cache/uploads");
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_fetch_nobody_waits_for_ends_though_bytes_go_on_coming() {
+    let upstream = Upstream::start();
+    let sample = upstream.hold("org/img", "1", "seed", 32 * MIB);
+    let path = blob_path(sample.blobs.last().unwrap());
+    let registry = over_with(upstream.namespace("quay.io"), |config| {
+        config.cache.grace = Period(Duration::from_millis(300));
+    });
+    let drip = Fault::Drip(MIB / 16, Duration::from_millis(100));
+    upstream.faulty.fault(1, Method::GET, "/blobs/", drip);
+    let reader = open(registry.address, "GET", &path, &[]);
+    eventually("nothing comes", || uploads(&registry) == 1);
+    drop(reader);
+    eventually("the fetch goes on", || uploads(&registry) == 0);
+}
