@@ -24,9 +24,15 @@ impl Following {
         Self { fill, stage }
     }
 
-    /// Opens it as soon as its size is known.
+    /// Opens it as soon as its size is known. Of nothing no byte can be held back: that waits until it is
+    /// verified.
     pub(super) async fn open(mut self, part: Part) -> Result<Blob, Error> {
-        let stage = self.reach(|stage| !matches!(stage, Stage::Asking)).await?;
+        let stage = self.reach(|stage| match stage {
+            Stage::Coming { size, .. } => *size > 0,
+            Stage::Asking => false,
+            Stage::Kept { .. } | Stage::Failed(_) => true,
+        });
+        let stage = stage.await?;
         let Stage::Coming { size, .. } = stage else {
             let Fill { shelf, repository, digest, .. } = &*self.fill;
             return Ok(shelf.store.blob_open(repository, digest, part).await?);

@@ -3,19 +3,34 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use zuul_images::oci::Digest;
 use zuul_images::registry::config::Period;
 
 use crate::support::faulty::Fault;
-use crate::support::http::open;
+use crate::support::http::{Answer, open};
 use crate::support::registry::Registry;
-use crate::support::upstream::{Upstream, over_with};
+use crate::support::upstream::{Upstream, over, over_with};
 
 const MIB: usize = 1024 * 1024;
 
+fn get(registry: &Registry, path: &str) -> Answer {
+    registry.anonymous("GET", path)
+}
+
 fn blob_path(bytes: &[u8]) -> String {
     format!("/v2/quay.io/org/img/blobs/{}", Digest::sha256(bytes))
+}
+
+/// A registry over one that has an image with a layer of this size.
+fn start(size: usize) -> (Upstream, Registry, Bytes, String) {
+    let upstream = Upstream::start();
+    let sample = upstream.hold("org/img", "1", "seed", size);
+    let registry = over(upstream.namespace("quay.io"));
+    let bytes = sample.blobs.last().unwrap().clone();
+    let path = blob_path(&bytes);
+    (upstream, registry, bytes, path)
 }
 
 fn eventually(what: &str, done: impl Fn() -> bool) {
@@ -47,4 +62,13 @@ fn a_fetch_nobody_waits_for_ends_though_bytes_go_on_coming() {
     eventually("nothing comes", || uploads(&registry) == 1);
     drop(reader);
     eventually("the fetch goes on", || uploads(&registry) == 0);
+}
+
+#[test]
+fn nothing_in_place_of_a_blob_is_not_passed_on() {
+    let (upstream, registry, bytes, path) = start(1000);
+    upstream.faulty.fault(1, Method::GET, "/blobs/", Fault::Body(Bytes::new()));
+    let answer = get(&registry, &path);
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert_eq!(get(&registry, &path).body, bytes);
 }
