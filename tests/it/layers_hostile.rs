@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use zuul_images::oci::Digest;
-use zuul_images::registry::config::Period;
+use zuul_images::registry::config::{Period, Size};
 
 use crate::support::faulty::Fault;
 use crate::support::http::{Answer, open};
@@ -71,4 +71,21 @@ fn nothing_in_place_of_a_blob_is_not_passed_on() {
     let answer = get(&registry, &path);
     assert_eq!(answer.status, 502, "{answer:?}");
     assert_eq!(get(&registry, &path).body, bytes);
+}
+
+#[test]
+fn a_blob_that_is_too_large_for_the_cache_leaves_what_is_in_it() {
+    let upstream = Upstream::start();
+    let sample = upstream.hold("org/img", "1", "seed", 400_000);
+    let kept = blob_path(sample.blobs.last().unwrap());
+    let large = upstream.hold("org/img", "2", "large", 1_000_001);
+    let large = blob_path(large.blobs.last().unwrap());
+    let registry = over_with(upstream.namespace("quay.io"), |config| {
+        config.cache.limit = Some(Size(1_000_000));
+    });
+    assert_eq!(get(&registry, &kept).status, 200);
+    let refused = get(&registry, &large);
+    assert_eq!((refused.status, refused.code().as_str()), (507, "STORAGE_FULL"));
+    upstream.stop();
+    assert_eq!(get(&registry, &kept).status, 200);
 }
