@@ -17,7 +17,8 @@ impl Layers {
     ) -> Result<Found<Blob>, Error> {
         let mut told = match self.local.blob_open(repository, digest, part).await {
             Ok(value) => return Ok(Found { layer: Layer::Local, value }),
-            Err(error) if is_absent(&error) => Error::from(error),
+            // What is broken here may be had from below.
+            Err(error) if is_absent(&error) || is_damaged(&error) => Error::from(error),
             Err(error) => return Err(error.into()),
         };
         let sources = self.sources(reader, repository).await;
@@ -53,6 +54,11 @@ impl Layers {
         let mut told = match self.local.blob_size(repository, digest).await {
             Ok(value) => return Ok(Found { layer: Layer::Local, value }),
             Err(error) if is_absent(&error) => Error::from(error),
+            Err(error) if is_damaged(&error) => {
+                tracing::error!(%digest, %repository, %error, "damaged, so that it is to be pushed again");
+                let (repository, digest) = (repository.clone(), digest.clone());
+                storage::Error::BlobUnknown { repository, digest }.into()
+            }
             Err(error) => return Err(error.into()),
         };
         let sources = self.sources(reader, repository).await;

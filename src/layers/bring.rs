@@ -162,17 +162,20 @@ impl Layers {
     ) -> Result<bool, Error> {
         for source in &sources.list {
             let store = &source.shelf.store;
-            if store.blob_size(from, digest).await.is_err() {
-                if source.may_ask(true).is_err() {
+            match self.local.blob_adopt(to, digest, &**store, from).await {
+                Ok(_) => return Ok(true),
+                Err(error) if is_absent(&error) || is_damaged(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if source.may_ask(true).is_err() {
+                continue;
+            }
+            match self.fills.follow(source, from, digest).kept().await {
+                Ok(()) => {}
+                Err(error @ Error::Storage(_)) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%digest, %error, "a blob could not be brought from below");
                     continue;
-                }
-                match self.fills.follow(source, from, digest).kept().await {
-                    Ok(()) => {}
-                    Err(error @ Error::Storage(_)) => return Err(error),
-                    Err(error) => {
-                        tracing::debug!(%digest, %error, "a blob could not be brought from below");
-                        continue;
-                    }
                 }
             }
             self.local.blob_adopt(to, digest, &**store, from).await?;

@@ -1,6 +1,7 @@
 //! Other registries that mean harm or are broken, and what is broken here: nobody waits for ever, nothing
 //! grows without end, and wrong content goes nowhere.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use zuul_images::registry::config::{Period, Size};
 
 use crate::support::faulty::Fault;
 use crate::support::http::{Answer, open};
-use crate::support::registry::Registry;
+use crate::support::registry::{Registry, image};
 use crate::support::upstream::{Upstream, over, over_with};
 
 const MIB: usize = 1024 * 1024;
@@ -88,4 +89,70 @@ fn a_blob_that_is_too_large_for_the_cache_leaves_what_is_in_it() {
     assert_eq!((refused.status, refused.code().as_str()), (507, "STORAGE_FULL"));
     upstream.stop();
     assert_eq!(get(&registry, &kept).status, 200);
+}
+
+/// Changes one byte of the only file of this size in a folder.
+fn damage(folder: &Path, size: usize) {
+    let file = find(folder, size as u64).expect("the blob is not there");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[size / 2] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn find(folder: &Path, size: u64) -> Option<PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let kind = entry.metadata().ok()?;
+        match kind.is_dir() {
+            true => find(&entry.path(), size),
+            false => (kind.len() == size).then(|| entry.path()),
+        }
+    })
+}
+
+#[test]
+fn a_blob_whose_bytes_changed_in_the_cache_is_fetched_anew() {
+    // The large one is hashed while it is given out, so that its first reader is cut off.
+    for (size, cut_off) in [(1000, false), (3 * MIB, true)] {
+        let (upstream, registry, bytes, path) = start(size);
+        assert!(get(&registry, &path).body == bytes);
+        damage(&registry.folder.path().join("storage/layers/cache"), size);
+        if cut_off {
+            let mut stream = open(registry.address, "GET", &path, &[]);
+            let mut read = Vec::new();
+            let _ = std::io::Read::read_to_end(&mut stream, &mut read);
+            assert!(read.len() < size, "the end of wrong content was sent");
+        }
+        for _ in 0..2 {
+            assert!(get(&registry, &path).body == bytes, "{size}");
+        }
+        assert_eq!(upstream.gets("/blobs/"), 2, "{size}");
+    }
+}
+
+#[test]
+fn a_push_does_not_take_over_bytes_that_changed_in_the_cache() {
+    let (upstream, registry, bytes, path) = start(3 * MIB);
+    assert!(get(&registry, &path).body == bytes);
+    damage(&registry.folder.path().join("storage/layers/cache"), 3 * MIB);
+    registry.push_blob("quay.io/org/img", b"config");
+    let put = registry.put_manifest("quay.io/org/img", "mine", &image(b"config", &bytes));
+    assert_eq!(put.status, 201, "{put:?}");
+    assert_eq!(upstream.gets("/blobs/"), 2);
+    upstream.stop();
+    assert!(get(&registry, &path).body == bytes);
+}
+
+#[test]
+fn a_blob_that_changed_here_is_had_from_below_and_can_be_pushed_again() {
+    let (upstream, registry, bytes, path) = start(1000);
+    registry.push_blob("quay.io/org/img", &bytes);
+    registry.push_blob("mine", &bytes);
+    damage(&registry.folder.path().join("storage/content"), 1000);
+    assert_eq!(get(&registry, &path).body, bytes);
+    assert_eq!(upstream.gets("/blobs/"), 1);
+    let mine = format!("/v2/mine/blobs/{}", Digest::sha256(&bytes));
+    assert_eq!(get(&registry, &mine).status, 500);
+    assert_eq!(registry.request("HEAD", &mine, b"").status, 404, "a client would not push it");
+    registry.push_blob("mine", &bytes);
+    assert_eq!(get(&registry, &mine).body, bytes);
 }

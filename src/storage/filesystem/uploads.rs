@@ -184,7 +184,7 @@ impl Inner {
         self.keep(&path, &state.repository, digest, state.offset)?;
         // The same file has another name now.
         if let Ok(metadata) = file.metadata() {
-            self.trust.add(digest, &metadata);
+            self.trust.add(digest, &metadata, true);
         }
         Ok(state.offset)
     }
