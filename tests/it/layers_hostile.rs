@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use zuul_images::oci::Digest;
+use serde_json::json;
+use zuul_images::oci::{Digest, Manifest, media_type};
 use zuul_images::registry::config::{Period, Size};
 
 use crate::support::faulty::Fault;
 use crate::support::http::{Answer, open};
 use crate::support::registry::{Registry, image};
+use crate::support::sample::{self, Sample};
 use crate::support::upstream::{Upstream, over, over_with};
 
 const MIB: usize = 1024 * 1024;
@@ -155,4 +157,47 @@ fn a_blob_that_changed_here_is_had_from_below_and_can_be_pushed_again() {
     assert_eq!(registry.request("HEAD", &mine, b"").status, 404, "a client would not push it");
     registry.push_blob("mine", &bytes);
     assert_eq!(get(&registry, &mine).body, bytes);
+}
+
+/// An index that names each of these children so many times.
+fn repeated(children: &[Manifest], times: usize) -> Manifest {
+    let children = children.iter().flat_map(|child| std::iter::repeat_n(child, times));
+    let children: Vec<_> = children
+        .map(|child| {
+            json!({"mediaType": child.media_type(), "digest": child.digest(), "size": child.bytes().len()})
+        })
+        .collect();
+    let text =
+        json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": children});
+    Manifest::parse(text.to_string().into(), None).unwrap()
+}
+
+fn put_index(registry: &Registry, tag: &str, index: &Manifest) -> Answer {
+    let kind = [("Content-Type", index.media_type())];
+    let path = format!("/v2/quay.io/org/img/manifests/{tag}");
+    registry.with("PUT", &path, &kind, index.bytes())
+}
+
+#[test]
+fn an_index_that_names_the_same_again_and_again_brings_it_once() {
+    let upstream = Upstream::start();
+    let below = sample::image("seed", &[]);
+    let mut nested = vec![repeated(std::slice::from_ref(&below.root), 300)];
+    for _ in 0..2 {
+        nested.push(repeated(&nested[nested.len() - 1..], 300));
+    }
+    let top = nested.last().unwrap().clone();
+    let held = Sample {
+        root: top.clone(),
+        below: std::iter::once(below.root.clone()).chain(nested).collect(),
+        blobs: below.blobs.clone(),
+    };
+    upstream.faulty.memory.hold("org/img", "bomb", &held);
+    let registry = over(upstream.namespace("quay.io"));
+    let put = put_index(&registry, "mine", &repeated(&[top], 300));
+    assert_eq!(put.status, 201, "{put:?}");
+    assert_eq!((upstream.gets("/manifests/"), upstream.gets("/blobs/")), (4, 1));
+    upstream.stop();
+    let image = format!("/v2/quay.io/org/img/manifests/{}", below.root.digest());
+    assert_eq!(get(&registry, &image).body, below.root.bytes()[..]);
 }
