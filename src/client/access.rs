@@ -11,7 +11,7 @@ use super::scopes::Scopes;
 use super::token::{self, Failure, Token};
 use crate::auth::{CredentialStore, Credentials};
 use crate::http::{Http, Request, Response};
-use crate::oci::{Registry, RepositoryName};
+use crate::oci::{Registry, RepositoryName, printable};
 
 /// Sends requests as somebody: knows how each registry authenticates, and keeps its tokens.
 #[derive(Debug)]
@@ -266,11 +266,12 @@ impl Purpose<'_> {
         Error::Damaged { doing: self.doing.to_owned(), reason }
     }
 
-    pub(super) fn protocol(&self, reason: impl Into<String>) -> Error {
+    /// The reason may repeat what the registry sent.
+    pub(super) fn protocol(&self, reason: impl AsRef<str>) -> Error {
         Error::Protocol {
             doing: self.doing.to_owned(),
             registry: self.registry.clone(),
-            reason: reason.into(),
+            reason: printable(reason.as_ref(), 400),
         }
     }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::oci::{OciEnvelope, OciErrorCode};
+use crate::oci::{OciEnvelope, OciErrorCode, printable};
 
 /// What a server said when it did not do as asked.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ impl Answer {
             }
             None => (Vec::new(), other_words(body)),
         };
-        Self { status, codes, message: printable(&message), retry_after }
+        let message = printable(&message, Self::MAX_MESSAGE_CHARS);
+        Self { status, codes, message, retry_after }
     }
 
     /// Whether the registry named this error code.
@@ -82,22 +83,6 @@ fn name(code: &OciErrorCode) -> String {
         Ok(serde_json::Value::String(name)) => name,
         _ => format!("{code:?}"),
     }
-}
-
-fn printable(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(Answer::MAX_MESSAGE_CHARS)
-        .flat_map(|character| {
-            let control = character.is_control();
-            let escaped = control.then(|| character.escape_debug());
-            escaped.into_iter().flatten().chain((!control).then_some(character))
-        })
-        .collect();
-    if text.chars().nth(Answer::MAX_MESSAGE_CHARS).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

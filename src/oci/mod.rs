@@ -21,7 +21,7 @@ pub(crate) use self::conversions::text_conversions;
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::digest::{Algorithm, Digest, Digester};
 pub use self::manifest::{Content, Image, Index, MAX_MANIFEST_BYTES, Manifest};
-pub use self::name::{Reference, RepositoryName, Tag};
+pub use self::name::{Reference, RepositoryName, Tag, printable};
 pub use self::reference::{ImageReference, Registry};
 
 /// What is wrong with a value that should have been one of the nouns.

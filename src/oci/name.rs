@@ -129,6 +129,21 @@ pub(super) fn excerpt(value: &str) -> String {
     value.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
+/// A text of somebody else's in a message: at most so many characters, control characters escaped.
+#[must_use]
+pub fn printable(text: &str, most: usize) -> String {
+    let escaped = |character: char| {
+        let control = character.is_control();
+        let escaped = control.then(|| character.escape_debug());
+        escaped.into_iter().flatten().chain((!control).then_some(character))
+    };
+    let mut shown: String = text.chars().take(most).flat_map(escaped).collect();
+    if text.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 text_conversions!(RepositoryName, Tag);
 
 impl fmt::Display for Reference {

@@ -159,6 +159,31 @@ fn a_blob_that_changed_here_is_had_from_below_and_can_be_pushed_again() {
     assert_eq!(get(&registry, &mine).body, bytes);
 }
 
+#[test]
+fn what_another_registry_sends_is_told_in_few_words_that_can_be_printed() {
+    let (upstream, registry, _, _) = start(10);
+    let long = "a\n\u{1b}[2J".repeat(MIB / 8);
+    let said = json!(long).to_string();
+    for (path, body) in [
+        ("/v2/quay.io/org/img/manifests/1", format!("{{\"schemaVersion\": {said}}}")),
+        (
+            "/v2/quay.io/org/img/manifests/1",
+            format!("{{\"schemaVersion\": 2, \"config\": {{}}, \"mediaType\": {said}}}"),
+        ),
+        ("/v2/quay.io/org/img/tags/list", format!("{{\"tags\": {said}}}")),
+    ] {
+        upstream.faulty.fault(1, Method::GET, "", Fault::Answer(200, vec![], body));
+        let answer = get(&registry, path);
+        assert_eq!(answer.status, 502, "{path}");
+        let message = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("\\n") && !message.contains(char::is_control), "{message:.999}");
+        assert!(message.len() < 2000, "{}", message.len());
+    }
+    let put = registry.put_manifest("a", "1", format!("{{\"schemaVersion\": {said}}}").as_bytes());
+    assert_eq!(put.status, 400);
+    assert!(put.body.len() < 2000, "{}", put.body.len());
+}
+
 /// An index that names each of these children so many times.
 fn repeated(children: &[Manifest], times: usize) -> Manifest {
     let children = children.iter().flat_map(|child| std::iter::repeat_n(child, times));
