@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
@@ -88,6 +89,15 @@ impl Known {
     pub(super) fn slot(&self, scopes: &Scopes) -> Arc<Slot> {
         Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
     }
+}
+
+/// Waits while another learns what is of use here, too; nothing where that takes long. Who does not answer
+/// one must not keep all others waiting, one after the other.
+pub(super) async fn while_it_is_short<T>(
+    lock: &tokio::sync::Mutex<T>,
+) -> Option<tokio::sync::MutexGuard<'_, T>> {
+    const SHORT: Duration = Duration::from_secs(2);
+    tokio::time::timeout(SHORT, lock.lock()).await.ok()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -76,7 +76,7 @@ impl Look {
         };
         tracing::warn!(repository = %self.repository, tag = %self.tag, error = %failed, "answered from what was kept");
         if let Some(health) = &self.source.health {
-            health.served_stale();
+            health.served_stale(&failed);
         }
         Ok((self.source.kept, older))
     }

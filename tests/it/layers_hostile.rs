@@ -12,10 +12,12 @@ use zuul_images::registry::config::{Period, Size};
 
 use crate::support::faulty::Fault;
 use crate::support::http::{Answer, open};
+use crate::support::memory::Access;
 use crate::support::registry::{Registry, image};
 use crate::support::sample::{self, Sample};
 use crate::support::upstream::{Upstream, over, over_with};
 
+const TAG: &str = "/v2/quay.io/org/img/manifests/1";
 const MIB: usize = 1024 * 1024;
 
 fn get(registry: &Registry, path: &str) -> Answer {
@@ -157,6 +159,53 @@ fn a_blob_that_changed_here_is_had_from_below_and_can_be_pushed_again() {
     assert_eq!(registry.request("HEAD", &mine, b"").status, 404, "a client would not push it");
     registry.push_blob("mine", &bytes);
     assert_eq!(get(&registry, &mine).body, bytes);
+}
+
+#[test]
+fn one_request_that_is_not_answered_holds_up_no_other() {
+    let upstream = Upstream::start();
+    upstream.hold("org/img", "1", "seed", 10);
+    upstream.hold("org/img", "2", "seed", 10);
+    let patient = |config: &mut zuul_images::registry::Config| {
+        config.cache.idle = Period(Duration::from_secs(60));
+    };
+    // The first that anybody asks of a registry, and the first token for a repository.
+    for (access, held) in [
+        (Access::Open, "/manifests/1"),
+        (Access::Bearer { user: "site".into(), password: "p".into(), expires_in: 300 }, "/token"),
+    ] {
+        *upstream.faulty.memory.access.lock().unwrap() = access;
+        let mut namespace = upstream.namespace("quay.io");
+        (namespace.username, namespace.password) = (Some("site".into()), Some("p".into()));
+        namespace.public = true;
+        let registry = over_with(namespace, patient);
+        upstream.faulty.forget_requests();
+        let gate = upstream.hold_back(held);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| get(&registry, TAG).status);
+            eventually("nobody asks", || upstream.gets(held) == 1);
+            let second = get(&registry, "/v2/quay.io/org/img/manifests/2");
+            assert_eq!((second.status, first.is_finished()), (200, false), "{held}");
+            gate.open();
+            assert_eq!(first.join().unwrap(), 200);
+        });
+    }
+}
+
+#[test]
+fn a_manifest_that_trickles_in_is_stood_in_for() {
+    let upstream = Upstream::start();
+    upstream.hold("org/img", "1", "seed", 10);
+    let mut namespace = upstream.namespace("quay.io");
+    namespace.ttl = Period(Duration::ZERO);
+    let registry = over_with(namespace, |config| {
+        config.cache.idle = Period(Duration::from_secs(1));
+    });
+    let kept = get(&registry, TAG).body;
+    upstream.hold("org/img", "1", "another", 10);
+    let trickle = Fault::Drip(1, Duration::from_millis(200));
+    upstream.faulty.fault(9, Method::GET, "/manifests/", trickle);
+    assert_eq!(get(&registry, TAG).body, kept);
 }
 
 #[test]

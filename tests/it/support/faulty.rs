@@ -34,6 +34,8 @@ pub enum Fault {
     Answer(u16, Vec<(&'static str, String)>, String),
     /// Done, but only after so long.
     Delay(Duration),
+    /// Done, but only when it is told to.
+    Hold(tokio::sync::watch::Receiver<bool>),
     /// Done, but the answer's body ends after so many bytes, and with it the connection.
     CutAfter(usize),
     /// Done, but the answer's body stands still after so many bytes.
@@ -223,6 +225,7 @@ impl Inner {
         }
         match fault.clone() {
             Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
+            Some(Fault::Hold(mut gate)) => drop(gate.wait_for(|open| *open).await),
             Some(Fault::Answer(status, headers, text)) => {
                 return Ok(scripted(status, headers, text));
             }

@@ -50,6 +50,13 @@ impl Upstream {
         Gate(open)
     }
 
+    /// Lets the next GET of `path` wait for its answer.
+    pub fn hold_back(&self, path: &str) -> Gate {
+        let (open, gate) = watch::channel(false);
+        self.faulty.fault(1, Method::GET, path, Fault::Hold(gate));
+        Gate(open)
+    }
+
     /// How many GETs of blobs and manifests had `path` in their path.
     pub fn gets(&self, path: &str) -> usize {
         self.faulty.count(Method::GET, path)
