@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::error::{Verdict, is_absent};
@@ -113,7 +114,10 @@ impl Layers {
         }
         let key = (source.shelf.name, repository.clone(), digest.clone());
         let (source, repository, digest) = (source.clone(), repository.clone(), digest.clone());
-        let fetch = || async move { fetch(&source, &repository, &digest, Vec::new()).await };
+        let fetch = || async move {
+            let fetched = fetch(&source, &repository, &digest, Vec::new()).await;
+            fetched.inspect_err(|error| not_fetched(&repository, &digest, error))
+        };
         self.fetching.join(key, fetch).await
     }
 }
@@ -171,6 +175,13 @@ pub(super) async fn keep(
         tracing::error!(%digest, %repository, %error, "a manifest that was fetched cannot be kept");
     }
     stored
+}
+
+/// Tells the operator: few clients show what comes with a 502.
+pub(super) fn not_fetched(repository: &RepositoryName, reference: &impl Display, error: &Error) {
+    if !error.is_absence() {
+        tracing::warn!(%repository, %reference, %error, "a manifest was not fetched");
+    }
 }
 
 /// What a failed look means to who asked for a manifest.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::error::Verdict;
 use super::flight::Flights;
-use super::manifests::{absent, does_not_have_it, fetch, judged, keep};
+use super::manifests::{absent, does_not_have_it, fetch, judged, keep, not_fetched};
 use super::source::Source;
 use super::{Error, Layer};
 use crate::oci::{Reference, RepositoryName, Tag};
@@ -68,7 +68,9 @@ struct Look {
 impl Look {
     async fn run(self) -> Result<(Layer, StoredManifest), Error> {
         let Some(older) = kept(&self.source, &self.repository, &self.tag).await else {
-            return Ok((self.source.layer, self.first().await?));
+            let first = self.first().await;
+            let first = first.inspect_err(|error| not_fetched(&self.repository, &self.tag, error));
+            return Ok((self.source.layer, first?));
         };
         let failed = match self.again(&older).await {
             Ok(answer) => return answer,
