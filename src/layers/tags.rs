@@ -73,7 +73,13 @@ impl Look {
             return Ok((self.source.layer, first?));
         };
         let failed = match self.again(&older).await {
-            Ok(answer) => return answer,
+            Ok(answer) => {
+                if answer.as_ref().is_err_and(Error::is_absence) {
+                    // It shall not come back when the other side is down the next time.
+                    let _ = self.source.shelf.store.tag_delete(&self.repository, &self.tag).await;
+                }
+                return answer.inspect_err(|error| not_fetched(&self.repository, &self.tag, error));
+            }
             Err(error) => error,
         };
         tracing::warn!(repository = %self.repository, tag = %self.tag, error = %failed, "answered from what was kept");
@@ -110,8 +116,6 @@ impl Look {
         let head = match source.repository.clone().impatient().head(&reference).await {
             Ok(Some(head)) => head,
             Ok(None) => {
-                // It shall not come back when the other side is down the next time.
-                let _ = source.shelf.store.tag_delete(repository, tag).await;
                 return Ok(Err(absent(repository, &reference, does_not_have_it(source))));
             }
             Err(error) => match Verdict::of(&source.place, &error) {

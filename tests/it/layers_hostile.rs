@@ -209,6 +209,23 @@ fn a_manifest_that_trickles_in_is_stood_in_for() {
 }
 
 #[test]
+fn what_was_refused_does_not_come_back_when_the_registry_is_down() {
+    for status in [401, 403] {
+        let upstream = Upstream::start();
+        upstream.hold("org/img", "1", "seed", 10);
+        let mut namespace = upstream.namespace("quay.io");
+        namespace.ttl = Period(Duration::ZERO);
+        let registry = over(namespace);
+        assert_eq!(get(&registry, TAG).status, 200);
+        let refusal = Fault::Answer(status, vec![], String::new());
+        upstream.faulty.fault(1, Method::HEAD, "/manifests/", refusal);
+        assert_eq!(get(&registry, TAG).status, 404);
+        upstream.stop();
+        assert_eq!(get(&registry, TAG).status, 502, "{status}");
+    }
+}
+
+#[test]
 fn what_another_registry_sends_is_told_in_few_words_that_can_be_printed() {
     let (upstream, registry, _, _) = start(10);
     let long = "a\n\u{1b}[2J".repeat(MIB / 8);
