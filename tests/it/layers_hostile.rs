@@ -226,6 +226,20 @@ fn what_was_refused_does_not_come_back_when_the_registry_is_down() {
 }
 
 #[test]
+fn a_list_without_an_end_is_given_up() {
+    let (upstream, registry, _, _) = start(10);
+    upstream.faulty.fault(usize::MAX, Method::GET, "/tags/list", Fault::NextPage(MIB));
+    upstream.faulty.fault(usize::MAX, Method::GET, "/referrers/", Fault::NextPage(MIB));
+    let tags = get(&registry, "/v2/quay.io/org/img/tags/list");
+    assert_eq!(tags.status, 502, "{tags:?}");
+    let message = tags.json()["errors"][0]["message"].to_string();
+    assert!(message.contains("has no end"), "{message}");
+    let path = format!("/v2/quay.io/org/img/referrers/{}", Digest::sha256(b"x"));
+    assert_eq!(get(&registry, &path).json()["manifests"], json!([]));
+    assert!(upstream.gets("/tags/list") + upstream.gets("/referrers/") < 100);
+}
+
+#[test]
 fn what_another_registry_sends_is_told_in_few_words_that_can_be_printed() {
     let (upstream, registry, _, _) = start(10);
     let long = "a\n\u{1b}[2J".repeat(MIB / 8);

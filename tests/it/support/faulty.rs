@@ -44,6 +44,8 @@ pub enum Fault {
     PauseAfter(usize, tokio::sync::watch::Receiver<bool>),
     /// Done, but the answer's body comes in pieces of so many bytes, after a pause each.
     Drip(usize, Duration),
+    /// A page of a list with nothing but a text of so many bytes, and always another one behind it.
+    NextPage(usize),
     /// Done, but the connection ends without an answer.
     LoseReply,
     /// The connection ends before anything is done, after so many bytes of the request's body.
@@ -228,6 +230,12 @@ impl Inner {
             Some(Fault::Hold(mut gate)) => drop(gate.wait_for(|open| *open).await),
             Some(Fault::Answer(status, headers, text)) => {
                 return Ok(scripted(status, headers, text));
+            }
+            Some(Fault::NextPage(size)) => {
+                let link = format!("<?page={position}>; rel=\"next\"");
+                let text =
+                    format!("{{\"tags\":[],\"manifests\":[],\"x\":\"{}\"}}", "x".repeat(size));
+                return Ok(scripted(200, vec![("link", link)], text));
             }
             _ => {}
         }
