@@ -6,12 +6,13 @@ use url::Url;
 
 use super::{AddressPolicy, Error, Forbidden, Resolver, Settings};
 use crate::oci::Registry;
+use crate::tls::Extra;
 
 /// Connections and limits: one pool for all hosts that the system's roots vouch for, one more for
-/// each host with certificates of its own, so that those count for nobody else.
+/// each set of further certificates, so that those count for nobody else.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    shared: Mutex<HashMap<Way, reqwest::Client>>,
+    shared: Mutex<HashMap<(Way, Extra), reqwest::Client>>,
     hosts: Mutex<HashMap<(String, Way), Arc<Host>>>,
     resolver: OnceLock<Resolver>,
 }
@@ -73,20 +74,17 @@ impl Connections {
                 .map_err(|error| Error::Setup(error.to_string()))?;
         let extra = match url.scheme() {
             "https" => settings.trust.extra(&registry)?,
-            _ => crate::tls::Extra::default(),
+            _ => Extra::default(),
         };
         let resolver =
             reach.map(|policy| self.resolver.get_or_init(|| Resolver::new(policy.clone())));
-        if !extra.is_empty() {
-            return build(extra, settings, resolver);
-        }
-        let way = reach.map_or(Way::Free, |_| Way::Judged);
+        let key = (reach.map_or(Way::Free, |_| Way::Judged), extra);
         let mut shared = lock(&self.shared);
-        if let Some(client) = shared.get(&way) {
+        if let Some(client) = shared.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(extra, settings, resolver)?;
-        shared.insert(way, client.clone());
+        let client = build(key.1.clone(), settings, resolver)?;
+        shared.insert(key, client.clone());
         Ok(client)
     }
 }
@@ -101,7 +99,7 @@ fn judge_literal(url: &Url, policy: &AddressPolicy) -> Result<(), Forbidden> {
 }
 
 fn build(
-    extra: crate::tls::Extra,
+    extra: Extra,
     settings: &Settings,
     resolver: Option<&Resolver>,
 ) -> Result<reqwest::Client, Error> {

@@ -13,7 +13,8 @@ pub struct Namespace {
     /// Where it is: `https://HOST[:PORT][/PATH]`, `http` where it is spoken to without TLS. A path
     /// stands before every repository name, as proxies of several registries want it.
     pub url: Url,
-    /// Certificates (PEM) it is believed by, beyond the system's roots.
+    /// Certificates (PEM) it is believed by, beyond the system's roots, and so is where it leads: its token
+    /// server, its store of blobs.
     pub ca: Option<Vec<u8>>,
     /// The site's login there.
     pub logins: CredentialStore,

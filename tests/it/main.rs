@@ -13,6 +13,7 @@ mod house;
 mod layers_access;
 mod layers_fill;
 mod layers_hostile;
+mod layers_hosts;
 mod layers_push;
 mod layers_tags;
 mod logins;

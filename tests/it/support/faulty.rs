@@ -44,6 +44,8 @@ pub enum Fault {
     PauseAfter(usize, tokio::sync::watch::Receiver<bool>),
     /// Done, but the answer's body comes in pieces of so many bytes, after a pause each.
     Drip(usize, Duration),
+    /// Done, but what can be had is at the same path of this place.
+    RedirectTo(String),
     /// A page of a list with nothing but a text of so many bytes, and always another one behind it.
     NextPage(usize),
     /// Done, but the connection ends without an answer.
@@ -101,6 +103,17 @@ impl Faulty {
     pub async fn start_tls(certificate: &Path, key: &Path) -> Self {
         let tls = acceptor(certificate, key);
         Self::start_with("127.0.0.1:0", Some(tls), Arc::default()).await
+    }
+
+    /// The same at this address, one of several hosts that know the same.
+    pub async fn start_tls_at(
+        address: &str,
+        memory: &Arc<Memory>,
+        certificate: &Path,
+        key: &Path,
+    ) -> Self {
+        let tls = acceptor(certificate, key);
+        Self::start_with(address, Some(tls), Arc::clone(memory)).await
     }
 
     async fn start_with(address: &str, tls: Option<TlsAcceptor>, memory: Arc<Memory>) -> Self {
@@ -210,6 +223,7 @@ impl Inner {
         let position = {
             let mut recorded = self.recorded.lock().unwrap();
             let headers = request.headers().clone();
+            let path = path.clone();
             recorded.push(Recorded { method: method.clone(), path, headers, body_bytes: 0 });
             recorded.len() - 1
         };
@@ -243,6 +257,9 @@ impl Inner {
         let is_head = method == Method::HEAD;
         match fault {
             Some(Fault::LoseReply) => Err(gone()),
+            Some(Fault::RedirectTo(place)) if answer.status().is_success() => {
+                Ok(scripted(307, vec![("location", place + &path)], String::new()))
+            }
             fault => Ok(distorted(answer, fault, is_head)),
         }
     }
