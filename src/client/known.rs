@@ -10,6 +10,9 @@ use super::scopes::Scopes;
 use super::token::Token;
 use crate::auth::Challenge;
 
+/// How many tokens are kept. Whoever may read chooses the repositories they are for.
+const MOST_TOKENS: usize = 1000;
+
 /// What is known of a registry.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -87,7 +90,16 @@ impl Known {
     }
 
     pub(super) fn slot(&self, scopes: &Scopes) -> Arc<Slot> {
-        Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
+        let mut tokens = lock(&self.tokens);
+        if tokens.len() >= MOST_TOKENS && !tokens.contains_key(scopes) {
+            let is_good = |token: &Option<Token>| token.as_ref().is_some_and(Token::is_valid);
+            // One that is just asked for stays, too.
+            tokens.retain(|_, slot| slot.try_lock().map_or(true, |token| is_good(&token)));
+            if tokens.len() >= MOST_TOKENS {
+                tokens.clear();
+            }
+        }
+        Arc::clone(tokens.entry(scopes.clone()).or_default())
     }
 }
 
@@ -102,4 +114,26 @@ pub(super) async fn while_it_is_short<T>(
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn scopes(number: usize) -> Scopes {
+        Scopes::read(&format!("a{number}").parse().unwrap())
+    }
+
+    #[test]
+    fn tokens_of_any_number_of_repositories_are_not_kept() {
+        let known = Known::default();
+        let first = known.slot(&scopes(0));
+        let _asking = first.try_lock().unwrap();
+        for number in 0..3 * MOST_TOKENS {
+            known.slot(&scopes(number));
+            assert!(lock(&known.tokens).len() <= MOST_TOKENS);
+        }
+        assert!(Arc::ptr_eq(&first, &known.slot(&scopes(0))), "it was asked for twice");
+    }
 }

@@ -8,6 +8,9 @@ use super::{AddressPolicy, Error, Forbidden, Resolver, Settings};
 use crate::oci::Registry;
 use crate::tls::Extra;
 
+/// How many hosts are remembered. Those of redirects are named by whom they come from.
+const MOST_HOSTS: usize = 1000;
+
 /// Connections and limits: one pool for all hosts that the system's roots vouch for, one more for
 /// each set of further certificates, so that those count for nobody else.
 #[derive(Debug, Default)]
@@ -60,7 +63,11 @@ impl Connections {
             uploads: Arc::new(Semaphore::new(settings.per_host.max(1))),
             name: key.0.clone(),
         });
-        Ok(Arc::clone(lock(&self.hosts).entry(key).or_insert(host)))
+        let mut hosts = lock(&self.hosts);
+        if hosts.len() >= MOST_HOSTS {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        Ok(Arc::clone(hosts.entry(key).or_insert(host)))
     }
 
     fn client(
@@ -136,4 +143,26 @@ pub(super) fn authority(url: &Url) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn hosts_without_number_are_not_remembered() {
+        let (connections, settings) = (Connections::default(), Settings::default());
+        let host = |number: usize| {
+            let url = format!("https://h{number}.example/").parse().unwrap();
+            connections.host(&url, &settings, None).unwrap()
+        };
+        let used = host(0);
+        for number in 0..2 * MOST_HOSTS {
+            host(number);
+            assert!(lock(&connections.hosts).len() <= MOST_HOSTS);
+        }
+        assert!(Arc::ptr_eq(&used, &host(0)), "its requests are counted twice");
+        assert_eq!(lock(&connections.shared).len(), 1);
+    }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Limits;
 use super::error::{Error, Verdict};
+use super::flight::MOST;
 use super::follow::Following;
 use super::room::Room;
 use super::source::{Shelf, Source};
@@ -82,17 +83,20 @@ impl Fills {
         if let Some(fill) = running.get(&key) {
             return Following::new(Arc::clone(fill), fill.stage.subscribe());
         }
-        let (stage, following) = watch::channel(Stage::Asking);
+        let is_busy = running.len() >= MOST;
+        let first = if is_busy { Stage::Failed(Error::busy()) } else { Stage::Asking };
+        let (stage, following) = watch::channel(first);
         let fill = Arc::new(Fill {
             shelf: source.shelf.clone(),
             repository: repository.clone(),
             digest: digest.clone(),
             stage,
         });
-        running.insert(key.clone(), Arc::clone(&fill));
-        let task =
-            Task { fills: Arc::clone(self), key, fill: Arc::clone(&fill), source: source.clone() };
-        tokio::spawn(task.run());
+        if !is_busy {
+            running.insert(key.clone(), Arc::clone(&fill));
+            let (fills, fill) = (Arc::clone(self), Arc::clone(&fill));
+            tokio::spawn(Task { fills, key, fill, source: source.clone() }.run());
+        }
         Following::new(fill, following)
     }
 

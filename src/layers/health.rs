@@ -77,7 +77,7 @@ struct State {
 
 impl UpstreamHealth {
     /// Nobody is believed who wants to be left alone for longer.
-    const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
+    pub(super) const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
 
     pub(super) fn new(place: String, host: String) -> Self {
         Self { place, host, state: Mutex::default() }
