@@ -68,7 +68,7 @@ impl Layers {
             }
         }
         for source in &sources.list {
-            if let Some(value) = self.fills.size(&source.shelf, repository, digest) {
+            if let Some(value) = self.fills.size(source, repository, digest) {
                 return Ok(Found { layer: source.layer, value });
             }
             let size = match source.may_ask(true) {

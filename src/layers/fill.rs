@@ -12,7 +12,7 @@ use super::error::{Error, Verdict};
 use super::flight::MOST;
 use super::follow::Following;
 use super::room::Room;
-use super::source::{Shelf, Source};
+use super::source::{Key, Shelf, Source};
 use crate::client::{BlobStream, OpenBlob};
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::{self, UploadId};
@@ -27,8 +27,6 @@ pub(super) struct Fills {
     limits: Limits,
     room: Arc<Room>,
 }
-
-type Key = (&'static str, RepositoryName, Digest);
 
 /// One of them.
 pub(super) struct Fill {
@@ -78,7 +76,7 @@ impl Fills {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Following {
-        let key = (source.shelf.name, repository.clone(), digest.clone());
+        let key = source.key(repository, digest);
         let mut running = self.lock();
         if let Some(fill) = running.get(&key) {
             return Following::new(Arc::clone(fill), fill.stage.subscribe());
@@ -103,11 +101,11 @@ impl Fills {
     /// The size of a blob that is being fetched, where it is known already.
     pub(super) fn size(
         &self,
-        shelf: &Shelf,
+        source: &Source,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Option<u64> {
-        let key = (shelf.name, repository.clone(), digest.clone());
+        let key = source.key(repository, digest);
         let running = self.lock();
         let stage = running.get(&key)?.stage.borrow();
         match *stage {

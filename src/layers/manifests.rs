@@ -112,7 +112,7 @@ impl Layers {
         if let Ok(manifest) = source.shelf.store.manifest_get(repository, digest).await {
             return Ok(manifest);
         }
-        let key = (source.shelf.name, repository.clone(), digest.clone());
+        let key = source.key(repository, digest);
         let (source, repository, digest) = (source.clone(), repository.clone(), digest.clone());
         let fetch = || async move {
             let fetched = fetch(&source, &repository, &digest, Vec::new()).await;

@@ -36,12 +36,12 @@ pub use self::health::{RateLimit, UpstreamHealth, UpstreamReport};
 use self::lists::TagLists;
 pub use self::pointers::{Lead, Pointers};
 pub use self::settings::{Limits, Namespace};
-use self::source::{Shelf, Source};
+use self::source::{Key, Shelf, Source};
 use self::tags::Freshness;
 pub use self::upstream::InvalidNamespace;
 use self::upstream::Upstreams;
 use crate::http::AddressPolicy;
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::RepositoryName;
 use crate::storage::{Storage, StoredManifest};
 use crate::zuul::Origin;
 
@@ -94,7 +94,7 @@ pub struct Layers {
     speculative: Option<Speculative>,
     lower: Option<Lower>,
     fills: Arc<Fills>,
-    fetching: Arc<Flights<(&'static str, RepositoryName, Digest), StoredManifest>>,
+    fetching: Arc<Flights<Key, StoredManifest>>,
 }
 
 /// What pointers name.
