@@ -1,4 +1,6 @@
 use super::error::{Verdict, is_absent};
+use super::manifests::does_not_have_it;
+use super::source::Source;
 use super::{Error, Found, Layer, Layers, Reader};
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::{self, Blob, Part};
@@ -41,7 +43,8 @@ impl Layers {
     }
 
     /// The size of a blob in bytes. Who asks for it wants to know whether to push, or to pull from
-    /// elsewhere; so a registry below that does not answer does not have it.
+    /// elsewhere; so a registry below that does not answer does not have it, and what is too large to be
+    /// fetched is not there.
     ///
     /// # Errors
     /// As [`Layers::blob_open`].
@@ -68,25 +71,9 @@ impl Layers {
             }
         }
         for source in &sources.list {
-            if let Some(value) = self.fills.size(source, repository, digest) {
-                return Ok(Found { layer: source.layer, value });
-            }
-            let size = match source.may_ask(true) {
-                Ok(()) => source.repository.clone().impatient().blob_size(digest).await,
-                Err(error) => {
-                    told = told.or(error);
-                    continue;
-                }
-            };
-            match size {
-                Ok(Some(value)) => return Ok(Found { layer: source.layer, value }),
-                Ok(None) => {}
-                Err(error) => match Verdict::of(&source.place, &error) {
-                    Verdict::Absent(reason) => {
-                        tracing::debug!(%digest, reason, "not to be had from below");
-                    }
-                    Verdict::Unreachable(error) | Verdict::Broken(error) => told = told.or(error),
-                },
+            match self.size_at(source, repository, digest).await {
+                Ok(value) => return Ok(Found { layer: source.layer, value }),
+                Err(error) => told = told.or(error),
             }
         }
         if !told.is_absence() {
@@ -96,6 +83,31 @@ impl Layers {
             told = Error::BlobAbsent { repository, digest, reason };
         }
         Err(sources.nobody(told))
+    }
+
+    /// The size of a blob that would be fetched from there.
+    async fn size_at(
+        &self,
+        source: &Source,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<u64, Error> {
+        if let Some(size) = self.fills.size(source, repository, digest) {
+            return Ok(size);
+        }
+        source.may_ask(true)?;
+        let limit = self.fills.limits().largest();
+        let reason = match source.repository.clone().impatient().blob_size(digest).await {
+            Ok(Some(size)) if size <= limit => return Ok(size),
+            Ok(Some(_)) => return Err(Error::TooLarge { what: format!("blob {digest}"), limit }),
+            Ok(None) => does_not_have_it(source),
+            Err(error) => match Verdict::of(&source.place, &error) {
+                Verdict::Absent(reason) => reason,
+                Verdict::Unreachable(error) | Verdict::Broken(error) => return Err(error),
+            },
+        };
+        let (repository, digest) = (repository.clone(), digest.clone());
+        Err(Error::BlobAbsent { repository, digest, reason })
     }
 }
 

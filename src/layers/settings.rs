@@ -39,6 +39,13 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+impl Limits {
+    /// The largest blob that can be kept, in bytes.
+    pub(super) fn largest(&self) -> u64 {
+        self.total.map_or(self.blob, |total| total.min(self.blob))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
