@@ -14,6 +14,7 @@ mod layers_access;
 mod layers_fill;
 mod layers_hostile;
 mod layers_hosts;
+mod layers_own;
 mod layers_pointers;
 mod layers_push;
 mod layers_tags;
