@@ -33,7 +33,7 @@ impl Layers {
             }
         }
         for source in &sources.list {
-            match self.fills.follow(source, repository, digest).open(part).await {
+            match self.fetched(source, repository, digest, part).await {
                 Ok(value) => return Ok(Found { layer: source.layer, value }),
                 Err(error @ Error::Storage(_)) => return Err(error),
                 Err(error) => told = told.or(error),
@@ -83,6 +83,22 @@ impl Layers {
             told = Error::BlobAbsent { repository, digest, reason };
         }
         Err(sources.nobody(told))
+    }
+
+    /// What a source has, as it comes.
+    async fn fetched(
+        &self,
+        source: &Source,
+        repository: &RepositoryName,
+        digest: &Digest,
+        part: Part,
+    ) -> Result<Blob, Error> {
+        let follow = || self.fills.follow(source, repository, digest).open(part);
+        match follow().await {
+            // It was there already, and had to make room before it was opened.
+            Err(Error::Storage(error)) if is_absent(&error) => follow().await,
+            opened => opened,
+        }
     }
 
     /// The size of a blob that would be fetched from there.

@@ -15,7 +15,7 @@ use super::room::Room;
 use super::source::{Key, Shelf, Source};
 use crate::client::{BlobStream, OpenBlob};
 use crate::oci::{Digest, RepositoryName};
-use crate::storage::{self, UploadId};
+use crate::storage::{self, UploadBytes, UploadId};
 
 /// How many bytes are gathered before they are written, if so many are there already.
 const BATCH: usize = 256 * 1024;
@@ -36,15 +36,18 @@ pub(super) struct Fill {
     stage: watch::Sender<Stage>,
 }
 
+/// What may be read of a blob before it is stored, and also when it had to make room since.
+pub(super) type Content = Arc<dyn UploadBytes>;
+
 /// How far a blob is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Stage {
     /// The other side has not answered yet.
     Asking,
     /// Bytes come.
     Coming {
-        /// Where they are gathered.
-        upload: Arc<UploadId>,
+        /// They; nothing before the first has come.
+        content: Option<Content>,
         /// The size of the whole.
         size: u64,
         /// How many may be read.
@@ -52,6 +55,8 @@ pub(super) enum Stage {
     },
     /// It is verified and stored.
     Kept {
+        /// What it was fetched into, where it was fetched.
+        content: Option<Content>,
         /// The size of the whole.
         size: u64,
     },
@@ -109,7 +114,7 @@ impl Fills {
         let running = self.lock();
         let stage = running.get(&key)?.stage.borrow();
         match *stage {
-            Stage::Coming { size, .. } | Stage::Kept { size } => Some(size),
+            Stage::Coming { size, .. } | Stage::Kept { size, .. } => Some(size),
             Stage::Asking | Stage::Failed(_) => None,
         }
     }
@@ -149,7 +154,7 @@ impl Drop for Task {
 impl Task {
     async fn run(self) {
         let stage = match self.fetch().await {
-            Ok(size) => Stage::Kept { size },
+            Ok((size, content)) => Stage::Kept { content, size },
             Err(error) => {
                 if !error.is_absence() {
                     tracing::warn!(digest = %self.fill.digest, repository = %self.fill.repository, %error, "a blob was not fetched");
@@ -160,11 +165,11 @@ impl Task {
         self.fill.stage.send_replace(stage);
     }
 
-    async fn fetch(&self) -> Result<u64, Error> {
+    async fn fetch(&self) -> Result<(u64, Option<Content>), Error> {
         let Fill { shelf, repository, digest, .. } = &*self.fill;
         // Somebody's fetch may have ended between a look at the shelf and this.
         if let Ok(size) = shelf.store.blob_size(repository, digest).await {
-            return Ok(size);
+            return Ok((size, None));
         }
         // One for the whole fetch: the time of grace does not begin anew with every byte.
         let mut deserted = pin!(self.deserted());
@@ -177,7 +182,7 @@ impl Task {
             return Err(Error::TooLarge { what: format!("blob {digest}"), limit });
         }
         let place = self.fills.room.make(shelf, opened.size).await?;
-        let upload = Arc::new(shelf.store.upload_create(repository).await?);
+        let upload = shelf.store.upload_create(repository).await?;
         let result = self.receive(&upload, opened, deserted).await;
         match &result {
             Ok(_) => place.taken(),
@@ -209,21 +214,25 @@ impl Task {
 
     async fn receive(
         &self,
-        upload: &Arc<UploadId>,
+        upload: &UploadId,
         opened: OpenBlob,
         mut deserted: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<u64, Error> {
+    ) -> Result<(u64, Option<Content>), Error> {
         let Fill { shelf, repository, digest, stage } = &*self.fill;
         let OpenBlob { size, mut bytes } = opened;
-        let coming = |there| Stage::Coming { upload: Arc::clone(upload), size, there };
-        stage.send_replace(coming(0));
+        let mut content: Option<Content> = None;
+        stage.send_replace(Stage::Coming { content: None, size, there: 0 });
         let mut batch = self.gather(&mut bytes, deserted.as_mut()).await?;
         while !batch.is_empty() {
             let parts = stream::iter(std::mem::take(&mut batch).into_iter().map(Ok)).boxed();
             let writing = async {
                 let offset = shelf.store.upload_append(repository, upload, None, parts).await?;
+                if content.is_none() {
+                    content = Some(shelf.store.upload_open(repository, upload).await?);
+                }
                 // Nobody gets to the end before the digest is verified.
-                stage.send_replace(coming(offset.min(size.saturating_sub(1))));
+                let there = offset.min(size.saturating_sub(1));
+                stage.send_replace(Stage::Coming { content: content.clone(), size, there });
                 Ok::<_, Error>(())
             };
             let gathering = self.gather(&mut bytes, deserted.as_mut());
@@ -234,7 +243,7 @@ impl Task {
         match shelf.store.upload_finish(repository, upload, digest).await {
             Ok(size) => {
                 self.source.fetched(size);
-                Ok(size)
+                Ok((size, content))
             }
             Err(error @ storage::Error::DigestMismatch { .. }) => {
                 Err(self.source.failed(error.to_string()))

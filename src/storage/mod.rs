@@ -28,7 +28,7 @@ use futures_util::stream::BoxStream;
 pub use self::error::Error;
 pub use self::filesystem::Filesystem;
 pub use self::prune::{PruneTotals, Pruned, PrunedBlob, PrunedManifest, Pruning};
-pub use self::upload::{UploadId, UploadState};
+pub use self::upload::{UploadBytes, UploadId, UploadState};
 pub use self::verify::{Damage, DamageKind, Verified, VerifyTotals, Verifying};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::zuul::Origin;
@@ -228,14 +228,13 @@ pub trait Storage: Send + Sync {
     async fn upload_offset(&self, repository: &RepositoryName, id: &UploadId)
     -> Result<u64, Error>;
 
-    /// Bytes of an upload that are there already, while others may still be written; fewer than asked
-    /// for if it has not come that far.
-    async fn upload_read(
+    /// Opens an upload of which something has come, to read what is there while the rest is written. It
+    /// can be read on when it has become a blob, and when that is gone again.
+    async fn upload_open(
         &self,
         repository: &RepositoryName,
         id: &UploadId,
-        range: Range<u64>,
-    ) -> Result<Bytes, Error>;
+    ) -> Result<Arc<dyn UploadBytes>, Error>;
 
     /// Appends to an upload; `start` is where the bytes belong, where the writer said so. When the
     /// stream breaks, what came before stays and the upload goes on from there. Returns how many bytes

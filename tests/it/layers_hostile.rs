@@ -11,7 +11,7 @@ use zuul_images::oci::{Digest, Manifest, media_type};
 use zuul_images::registry::config::{Period, Size};
 
 use crate::support::faulty::Fault;
-use crate::support::http::{Answer, open};
+use crate::support::http::{Answer, open, receive};
 use crate::support::memory::Access;
 use crate::support::registry::{Registry, image};
 use crate::support::sample::{self, Sample};
@@ -93,6 +93,25 @@ fn a_blob_that_is_too_large_for_the_cache_leaves_what_is_in_it() {
     assert_eq!((refused.status, refused.code().as_str()), (507, "STORAGE_FULL"));
     upstream.stop();
     assert_eq!(get(&registry, &kept).status, 200);
+}
+
+#[test]
+fn a_reader_reads_on_though_its_blob_has_to_make_room() {
+    let upstream = Upstream::start();
+    let sample = upstream.hold("org/img", "1", "seed", 32 * MIB);
+    let other = upstream.hold("org/img", "2", "other", 16 * MIB);
+    let registry = over_with(upstream.namespace("quay.io"), |config| {
+        config.cache.limit = Some(Size(40 << 20));
+    });
+    let bytes = sample.blobs.last().unwrap();
+    // It takes nothing before its blob is gone again.
+    let slow = open(registry.address, "GET", &blob_path(bytes), &[]);
+    let cache = registry.folder.path().join("storage/layers/cache/content");
+    eventually("it does not come", || find(&cache, bytes.len() as u64).is_some());
+    assert_eq!(get(&registry, &blob_path(other.blobs.last().unwrap())).status, 200);
+    assert_eq!(find(&cache, bytes.len() as u64), None, "it did not have to make room");
+    assert!(receive(slow).body == *bytes);
+    assert_eq!(upstream.gets("/blobs/"), 2);
 }
 
 /// Changes one byte of the only file of this size in a folder.

@@ -1,5 +1,4 @@
 use std::any::Any;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::{Filesystem, Inner};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{
     Blob, ByteStream, Error, NewManifest, Page, Paging, Part, Pruned, Pruning, Storage,
-    StoredManifest, TagState, UploadId, copy_blob,
+    StoredManifest, TagState, UploadBytes, UploadId, copy_blob,
 };
 
 #[async_trait]
@@ -146,14 +145,14 @@ impl Storage for Filesystem {
         self.inner.upload_offset(repository, id)
     }
 
-    async fn upload_read(
+    async fn upload_open(
         &self,
         repository: &RepositoryName,
         id: &UploadId,
-        range: Range<u64>,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Arc<dyn UploadBytes>, Error> {
         let (repository, id) = (repository.clone(), id.clone());
-        self.blocking(move |inner| inner.upload_read(&repository, &id, range)).await
+        let opened = self.blocking(move |inner| inner.upload_open(&repository, &id)).await?;
+        Ok(Arc::new(opened))
     }
 
     async fn upload_append(

@@ -99,14 +99,17 @@ pub(in crate::storage) async fn an_upload_is_readable_as_far_as_it_has_come(stor
     let repository = name("a");
     let id = store.upload_create(&repository).await.unwrap();
     store.upload_append(&repository, &id, None, bytes_of(&[b"abc", b"def"])).await.unwrap();
-    let other = store.upload_read(&name("b"), &id, 0..3).await;
-    assert!(matches!(other, Err(Error::UploadUnknown { .. })), "{other:?}");
-    assert_eq!(store.upload_read(&repository, &id, 2..4).await.unwrap(), "cd");
-    assert_eq!(store.upload_read(&repository, &id, 4..100).await.unwrap(), "ef");
-    assert_eq!(store.upload_read(&repository, &id, 6..100).await.unwrap(), "");
-    assert_eq!(store.upload_read(&repository, &id, 50..100).await.unwrap(), "");
-    let digest = Digest::sha256(b"abcdef");
+    let other = store.upload_open(&name("b"), &id).await.err();
+    assert!(matches!(other, Some(Error::UploadUnknown { .. })), "{other:?}");
+    let bytes = store.upload_open(&repository, &id).await.unwrap();
+    assert_eq!(bytes.read(2..4).await.unwrap(), "cd");
+    assert!(bytes.read(4..100).await.is_err(), "so much has not come");
+    store.upload_append(&repository, &id, None, bytes_of(&[b"ghi"])).await.unwrap();
+    assert_eq!(bytes.read(4..9).await.unwrap(), "efghi");
+    let digest = Digest::sha256(b"abcdefghi");
     store.upload_finish(&repository, &id, &digest).await.unwrap();
-    let ended = store.upload_read(&repository, &id, 0..3).await;
-    assert!(matches!(ended, Err(Error::UploadUnknown { .. })), "{ended:?}");
+    let ended = store.upload_open(&repository, &id).await.err();
+    assert!(matches!(ended, Some(Error::UploadUnknown { .. })), "{ended:?}");
+    store.evict(0).await.unwrap();
+    assert_eq!(bytes.read(0..9).await.unwrap(), "abcdefghi");
 }
