@@ -1,15 +1,29 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::Error;
 use super::source::Shelf;
 
+/// How long a blob waits for others to have come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How much of what was fetched may be kept, shelf by shelf.
-pub(super) struct Room {
+pub(super) struct Rooms {
     limit: Option<u64>,
-    shelves: Mutex<HashMap<&'static str, Taken>>,
+    shelves: Mutex<HashMap<&'static str, Arc<Room>>>,
+}
+
+/// How much one shelf holds.
+#[derive(Default)]
+struct Room {
+    taken: Mutex<Taken>,
     /// Held by who makes room.
     making: tokio::sync::Mutex<()>,
+    /// A blob comes no more.
+    ended: Notify,
 }
 
 /// Bytes of one shelf.
@@ -17,8 +31,8 @@ pub(super) struct Room {
 struct Taken {
     /// Of blobs that were kept when they were last counted; nothing before that.
     counted: Option<u64>,
-    /// Of blobs that came since then. A blob that came while they were counted may be among both: so there
-    /// is never more than is known of.
+    /// Of blobs that came since then. A blob that came while they were counted may be among both: there is
+    /// never more than is known of.
     came: u64,
     /// Of blobs that come.
     coming: u64,
@@ -27,40 +41,53 @@ struct Taken {
 /// Room for a blob that comes; free again when it does not.
 pub(super) struct Place {
     room: Arc<Room>,
-    shelf: &'static str,
     size: u64,
     kept: bool,
 }
 
-impl Room {
-    pub(super) fn new(limit: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { limit, shelves: Mutex::default(), making: tokio::sync::Mutex::default() })
+impl Rooms {
+    pub(super) fn new(limit: Option<u64>) -> Self {
+        Self { limit, shelves: Mutex::default() }
     }
 
-    /// Makes room for a blob of `size` bytes: blobs nobody has asked for the longest go.
-    pub(super) async fn make(self: &Arc<Self>, shelf: &Shelf, size: u64) -> Result<Place, Error> {
-        if let Some(limit) = self.limit {
-            let _alone = self.making.lock().await;
-            let taken = self.lock().get(shelf.name).copied().unwrap_or_default();
-            let full = Error::Full { limit };
-            // For what does not fit anyway nothing has to go.
+    /// Makes room for a blob of `size` bytes: blobs nobody has asked for the longest go. Where those that
+    /// come are in the way, it waits for them.
+    pub(super) async fn make(&self, shelf: &Shelf, size: u64) -> Result<Place, Error> {
+        let room = Arc::clone(lock(&self.shelves).entry(shelf.name).or_default());
+        let Some(limit) = self.limit else { return Ok(room.take(size)) };
+        // For what does not fit anyway nothing has to go.
+        if size > limit {
+            return Err(Error::Full { limit });
+        }
+        let made = tokio::time::timeout(PATIENCE, room.make(limit, shelf, size)).await;
+        made.unwrap_or(Err(Error::Full { limit }))
+    }
+}
+
+impl Room {
+    async fn make(self: Arc<Self>, limit: u64, shelf: &Shelf, size: u64) -> Result<Place, Error> {
+        let _alone = self.making.lock().await;
+        loop {
+            let taken = *lock(&self.taken);
             let Some(for_kept) = limit.checked_sub(taken.coming.saturating_add(size)) else {
-                return Err(full);
+                // One that ended since is remembered.
+                self.ended.notified().await;
+                continue;
             };
             if taken.kept().is_none_or(|kept| kept > for_kept) {
                 let left = shelf.store.evict(for_kept).await?;
-                self.lock().entry(shelf.name).or_default().counted(left, taken.came);
+                lock(&self.taken).counted(left, taken.came);
                 if left > for_kept {
-                    return Err(full);
+                    return Err(Error::Full { limit });
                 }
             }
+            return Ok(Arc::clone(&self).take(size));
         }
-        self.lock().entry(shelf.name).or_default().coming += size;
-        Ok(Place { room: Arc::clone(self), shelf: shelf.name, size, kept: false })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Taken>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take(self: Arc<Self>, size: u64) -> Place {
+        lock(&self.taken).coming += size;
+        Place { room: self, size, kept: false }
     }
 }
 
@@ -94,9 +121,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut shelves = self.room.lock();
-        shelves.entry(self.shelf).or_default().ended(self.size, self.kept);
+        lock(&self.room.taken).ended(self.size, self.kept);
+        self.room.ended.notify_one();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

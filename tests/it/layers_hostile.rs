@@ -114,6 +114,31 @@ fn a_reader_reads_on_though_its_blob_has_to_make_room() {
     assert_eq!(upstream.gets("/blobs/"), 2);
 }
 
+#[test]
+fn a_blob_waits_for_its_room_until_others_have_come() {
+    let upstream = Upstream::start();
+    let hold = |seed: &str| {
+        let sample = upstream.hold("org/img", seed, seed, 400_000);
+        sample.blobs.last().unwrap().clone()
+    };
+    let (first, second) = (hold("first"), hold("second"));
+    let registry = over_with(upstream.namespace("quay.io"), |config| {
+        config.cache.limit = Some(Size(500_000));
+        config.cache.idle = Period(Duration::from_secs(20));
+    });
+    let gate = upstream.pause(Digest::sha256(&first).as_str(), 1000);
+    let early = open(registry.address, "GET", &blob_path(&first), &[]);
+    eventually("nothing comes", || uploads(&registry) == 1);
+    let mut late = open(registry.address, "GET", &blob_path(&second), &[]);
+    late.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let answered = std::io::Read::read(&mut late, &mut [0; 100]);
+    assert_eq!(answered.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    late.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    gate.open();
+    assert!(receive(early).body == first);
+    assert!(receive(late).body == second);
+}
+
 /// Changes one byte of the only file of this size in a folder.
 fn damage(folder: &Path, size: usize) {
     let file = find(folder, size as u64).expect("the blob is not there");
