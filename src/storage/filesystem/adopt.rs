@@ -1,12 +1,16 @@
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Inner;
 use super::blobs::unknown;
+use super::drafts::Draft;
 use super::files::{failed, is_absent};
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::Error;
+
+/// How often a file that is replaced meanwhile is looked up anew.
+const TRIES: usize = 100;
 
 /// Content of another store on this machine that may be linked.
 pub(super) struct Lent {
@@ -39,7 +43,7 @@ impl Inner {
         digest: &Digest,
         lent: &Lent,
     ) -> Result<Option<u64>, Error> {
-        let draft = match self.files.drafts.shared(&lent.path) {
+        let draft = match self.share(&lent.path) {
             Ok(draft) => draft,
             Err(error) if is_elsewhere(&error) => return Ok(None),
             // It had to make room meanwhile.
@@ -54,6 +58,19 @@ impl Inner {
             self.trust.add(digest, &metadata, true);
         }
         Ok(Some(lent.size))
+    }
+
+    /// A second name for a file. Between looking it up and naming it, another with the same content may be
+    /// put in its place, and the one found is gone.
+    fn share(&self, path: &Path) -> io::Result<Draft> {
+        let mut shared = self.files.drafts.shared(path);
+        for _ in 0..TRIES {
+            if !shared.as_ref().is_err_and(|error| is_absent(error) && path.exists()) {
+                break;
+            }
+            shared = self.files.drafts.shared(path);
+        }
+        shared
     }
 }
 
