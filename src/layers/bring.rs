@@ -4,6 +4,7 @@ use futures_util::{StreamExt, stream};
 
 use super::blobs::is_damaged;
 use super::error::is_absent;
+use super::source::Source;
 use super::{Error, Layers, Reader, Sources};
 use crate::oci::{Digest, Manifest, RepositoryName};
 use crate::storage::{self, NewManifest, StoredManifest};
@@ -169,26 +170,39 @@ impl Layers {
         digest: &Digest,
     ) -> Result<bool, Error> {
         for source in &sources.list {
-            let store = &source.shelf.store;
-            match self.local.blob_adopt(to, digest, &**store, from).await {
-                Ok(_) => return Ok(true),
-                Err(error) if is_absent(&error) || is_damaged(&error) => {}
-                Err(error) => return Err(error.into()),
+            if self.adopt(source, from, to, digest).await? {
+                return Ok(true);
             }
             if source.may_ask(true).is_err() {
                 continue;
             }
-            match self.fills.follow(source, from, digest).kept().await {
-                Ok(()) => {}
+            let _keeper = match self.fills.follow(source, from, digest).kept().await {
+                Ok(keeper) => keeper,
                 Err(error @ Error::Storage(_)) => return Err(error),
                 Err(error) => {
                     tracing::debug!(%digest, %error, "a blob could not be brought from below");
                     continue;
                 }
+            };
+            if self.adopt(source, from, to, digest).await? {
+                return Ok(true);
             }
-            self.local.blob_adopt(to, digest, &**store, from).await?;
-            return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Takes over what is on the shelf of a source; says whether it was there, and whole.
+    async fn adopt(
+        &self,
+        source: &Source,
+        from: &RepositoryName,
+        to: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        match self.local.blob_adopt(to, digest, &*source.shelf.store, from).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) || is_damaged(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::Limits;
 use super::error::{Error, Verdict};
 use super::flight::MOST;
 use super::follow::Following;
-use super::room::Rooms;
+use super::room::{Keepers, Rooms};
 use super::source::{Key, Shelf, Source};
 use crate::client::{BlobStream, OpenBlob};
 use crate::oci::{Digest, RepositoryName};
@@ -33,6 +33,7 @@ pub(super) struct Fill {
     pub(super) shelf: Shelf,
     pub(super) repository: RepositoryName,
     pub(super) digest: Digest,
+    pub(super) keepers: Keepers,
     stage: watch::Sender<Stage>,
 }
 
@@ -93,6 +94,7 @@ impl Fills {
             shelf: source.shelf.clone(),
             repository: repository.clone(),
             digest: digest.clone(),
+            keepers: Keepers::default(),
             stage,
         });
         if !is_busy {
@@ -181,11 +183,11 @@ impl Task {
         if opened.size > limit {
             return Err(Error::TooLarge { what: format!("blob {digest}"), limit });
         }
-        let place = self.fills.rooms.make(shelf, opened.size).await?;
+        let place = self.fills.rooms.make(shelf, digest, opened.size).await?;
         let upload = shelf.store.upload_create(repository).await?;
         let result = self.receive(&upload, opened, deserted).await;
         match &result {
-            Ok(_) => place.taken(),
+            Ok(_) => self.fill.keepers.settle(place.taken()),
             Err(_) => {
                 // It is gone already where the digest was wrong.
                 let _ = shelf.store.upload_cancel(repository, &upload).await;
@@ -218,7 +220,7 @@ impl Task {
         opened: OpenBlob,
         mut deserted: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(u64, Option<Content>), Error> {
-        let Fill { shelf, repository, digest, stage } = &*self.fill;
+        let Fill { shelf, repository, digest, stage, .. } = &*self.fill;
         let OpenBlob { size, mut bytes } = opened;
         let mut content: Option<Content> = None;
         stage.send_replace(Stage::Coming { content: None, size, there: 0 });

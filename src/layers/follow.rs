@@ -17,6 +17,22 @@ pub(super) struct Following {
     stage: watch::Receiver<Stage>,
 }
 
+/// Somebody who takes a blob over.
+pub(super) struct Keeper(Arc<Fill>);
+
+impl Keeper {
+    fn new(fill: &Arc<Fill>) -> Self {
+        fill.keepers.come();
+        Self(Arc::clone(fill))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.keepers.go();
+    }
+}
+
 /// How far a blob is of which the size is known.
 struct Reached {
     content: Option<Content>,
@@ -52,9 +68,10 @@ impl Following {
         Ok(Blob { size, range, bytes: bytes.boxed(), file: None })
     }
 
-    /// Waits until it is verified and stored.
-    pub(super) async fn kept(mut self) -> Result<(), Error> {
-        self.reach(|reached| reached.is_kept).await.map(drop)
+    /// Waits until it is verified and stored. It does not have to make room before the value is dropped.
+    pub(super) async fn kept(mut self) -> Result<Keeper, Error> {
+        let keeper = Keeper::new(&self.fill);
+        self.reach(|reached| reached.is_kept).await.map(|_| keeper)
     }
 
     /// The first that fits; a failure is an error.

@@ -15,6 +15,7 @@ mod upload;
 mod verify;
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -276,8 +277,9 @@ pub trait Storage: Send + Sync {
     async fn prune(&self, pruning: Pruning) -> Result<Pruned, Error>;
 
     /// Removes blobs until at most so many bytes of them are left, first those nobody has asked for the
-    /// longest, whether a manifest needs them or not: for caches. Returns how many bytes are left.
-    async fn evict(&self, at_most: u64) -> Result<u64, Error>;
+    /// longest, whether a manifest needs them or not: for caches. Those that are spared stay, and are not
+    /// counted. Returns how many bytes are left.
+    async fn evict(&self, at_most: u64, spared: HashSet<Digest>) -> Result<u64, Error>;
 
     /// Writes down the uploads that are under way, so that the next process can go on with them.
     async fn suspend(&self) -> Result<(), Error>;

@@ -96,6 +96,41 @@ fn a_blob_that_would_not_be_fetched_is_not_said_to_be_there() {
 }
 
 #[test]
+fn pushes_get_their_blobs_though_the_cache_has_no_room_for_all() {
+    let upstream = Upstream::start();
+    let layer = |number: usize| sample::bytes(&format!("layer {number}"), 300_000);
+    let images: Vec<Sample> = (0..100)
+        .map(|number| {
+            let name = format!("image {number}");
+            let own = sample::bytes(&name, 100_000);
+            let image = sample::image(&name, &[layer(number % 6), layer((number + 1) % 6), own]);
+            upstream.faulty.memory.hold(&format!("org/{number}"), "1", &image);
+            image
+        })
+        .collect();
+    let registry = over_with(upstream.namespace("quay.io"), |config| {
+        config.cache.limit = Some(Size(1_000_000));
+    });
+    let (images, registry) = (&images, &registry);
+    std::thread::scope(|scope| {
+        for pusher in 0..10 {
+            scope.spawn(move || {
+                for number in (pusher..100).step_by(10) {
+                    let manifest = &images[number].root;
+                    let put = registry.with(
+                        "PUT",
+                        &format!("/v2/quay.io/org/{number}/manifests/mine"),
+                        &[("Content-Type", manifest.media_type())],
+                        manifest.bytes(),
+                    );
+                    assert_eq!(put.status, 201, "{number}: {put:?}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn children_that_only_a_lower_layer_has_are_brought_down_with_their_index() {
     let (upstream, base, registry) = start();
     let missing = sample::image("nowhere", &[]);

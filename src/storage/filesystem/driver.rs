@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,8 +220,8 @@ impl Storage for Filesystem {
         self.blocking(move |inner| inner.prune(&pruning)).await
     }
 
-    async fn evict(&self, at_most: u64) -> Result<u64, Error> {
-        self.blocking(move |inner| inner.evict(at_most)).await
+    async fn evict(&self, at_most: u64, spared: HashSet<Digest>) -> Result<u64, Error> {
+        self.blocking(move |inner| inner.evict(at_most, &spared)).await
     }
 
     async fn suspend(&self) -> Result<(), Error> {

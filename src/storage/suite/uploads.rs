@@ -110,6 +110,9 @@ pub(in crate::storage) async fn an_upload_is_readable_as_far_as_it_has_come(stor
     store.upload_finish(&repository, &id, &digest).await.unwrap();
     let ended = store.upload_open(&repository, &id).await.err();
     assert!(matches!(ended, Some(Error::UploadUnknown { .. })), "{ended:?}");
-    store.evict(0).await.unwrap();
+    assert_eq!(store.evict(0, [digest.clone()].into()).await.unwrap(), 0);
+    assert_eq!(store.blob_size(&repository, &digest).await.unwrap(), 9, "it was spared");
+    assert_eq!(store.evict(8, [].into()).await.unwrap(), 0);
+    assert!(store.blob_size(&repository, &digest).await.is_err());
     assert_eq!(bytes.read(0..9).await.unwrap(), "abcdefghi");
 }
