@@ -1,7 +1,7 @@
 //! Other registries that mean harm or are broken, and what is broken here: nobody waits for ever, nothing
 //! grows without end, and wrong content goes nowhere.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use crate::support::http::{Answer, open, receive};
 use crate::support::memory::Access;
 use crate::support::registry::{Registry, image};
 use crate::support::sample::{self, Sample};
-use crate::support::upstream::{Upstream, over, over_with};
+use crate::support::upstream::{Upstream, fetches, file_of_size, over, over_with};
+use crate::support::wait::wait_until;
 
 const TAG: &str = "/v2/quay.io/org/img/manifests/1";
 const MIB: usize = 1024 * 1024;
@@ -38,21 +39,6 @@ fn start(size: usize) -> (Upstream, Registry, Bytes, String) {
     (upstream, registry, bytes, path)
 }
 
-fn eventually(what: &str, done: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{what}");
-}
-
-fn uploads(registry: &Registry) -> usize {
-    let folder = registry.folder.path().join("storage/layers/cache/uploads");
-    std::fs::read_dir(folder).map_or(0, Iterator::count)
-}
-
 #[test]
 fn a_fetch_nobody_waits_for_ends_though_bytes_go_on_coming() {
     let upstream = Upstream::start();
@@ -64,9 +50,9 @@ fn a_fetch_nobody_waits_for_ends_though_bytes_go_on_coming() {
     let drip = Fault::Drip(MIB / 16, Duration::from_millis(100));
     upstream.faulty.fault(1, Method::GET, "/blobs/", drip);
     let reader = open(registry.address, "GET", &path, &[]);
-    eventually("nothing comes", || uploads(&registry) == 1);
+    wait_until(|| fetches(&registry) == 1);
     drop(reader);
-    eventually("the fetch goes on", || uploads(&registry) == 0);
+    wait_until(|| fetches(&registry) == 0);
 }
 
 #[test]
@@ -107,9 +93,9 @@ fn a_reader_reads_on_though_its_blob_has_to_make_room() {
     // It takes nothing before its blob is gone again.
     let slow = open(registry.address, "GET", &blob_path(bytes), &[]);
     let cache = registry.folder.path().join("storage/layers/cache/content");
-    eventually("it does not come", || find(&cache, bytes.len() as u64).is_some());
+    wait_until(|| file_of_size(&cache, bytes.len() as u64).is_some());
     assert_eq!(get(&registry, &blob_path(other.blobs.last().unwrap())).status, 200);
-    assert_eq!(find(&cache, bytes.len() as u64), None, "it did not have to make room");
+    assert_eq!(file_of_size(&cache, bytes.len() as u64), None, "it did not have to make room");
     assert!(receive(slow).body == *bytes);
     assert_eq!(upstream.gets("/blobs/"), 2);
 }
@@ -128,7 +114,7 @@ fn a_blob_waits_for_its_room_until_others_have_come() {
     });
     let gate = upstream.pause(Digest::sha256(&first).as_str(), 1000);
     let early = open(registry.address, "GET", &blob_path(&first), &[]);
-    eventually("nothing comes", || uploads(&registry) == 1);
+    wait_until(|| fetches(&registry) == 1);
     let mut late = open(registry.address, "GET", &blob_path(&second), &[]);
     late.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let answered = std::io::Read::read(&mut late, &mut [0; 100]);
@@ -141,20 +127,10 @@ fn a_blob_waits_for_its_room_until_others_have_come() {
 
 /// Changes one byte of the only file of this size in a folder.
 fn damage(folder: &Path, size: usize) {
-    let file = find(folder, size as u64).expect("the blob is not there");
+    let file = file_of_size(folder, size as u64).expect("the blob is not there");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[size / 2] ^= 1;
     std::fs::write(file, bytes).unwrap();
-}
-
-fn find(folder: &Path, size: u64) -> Option<PathBuf> {
-    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let kind = entry.metadata().ok()?;
-        match kind.is_dir() {
-            true => find(&entry.path(), size),
-            false => (kind.len() == size).then(|| entry.path()),
-        }
-    })
 }
 
 #[test]
@@ -227,7 +203,7 @@ fn one_request_that_is_not_answered_holds_up_no_other() {
         let gate = upstream.hold_back(held);
         std::thread::scope(|scope| {
             let first = scope.spawn(|| get(&registry, TAG).status);
-            eventually("nobody asks", || upstream.gets(held) == 1);
+            wait_until(|| upstream.gets(held) == 1);
             let second = get(&registry, "/v2/quay.io/org/img/manifests/2");
             assert_eq!((second.status, first.is_finished()), (200, false), "{held}");
             gate.open();

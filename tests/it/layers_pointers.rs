@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::registry::Registry;
 use crate::support::upstream::Upstream;
+use crate::support::wait::wait_until;
 
 #[test]
 fn a_pointer_does_not_fail_because_another_leads_nowhere() {
@@ -26,9 +27,7 @@ fn a_pointer_does_not_fail_because_another_leads_nowhere() {
     let path = format!("/v2/quay.io/org/img/manifests/{}", second.root.digest());
     std::thread::scope(|scope| {
         let by_digest = scope.spawn(|| registry.anonymous("GET", &path));
-        while upstream.gets("/v2/first/manifests/") == 0 {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        wait_until(|| upstream.gets("/v2/first/manifests/") == 1);
         let by_tag = registry.anonymous("GET", "/v2/quay.io/org/img/manifests/2");
         assert_eq!((by_tag.status, by_digest.is_finished()), (200, false), "{by_tag:?}");
         gate.open();
