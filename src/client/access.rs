@@ -5,13 +5,13 @@ use http::{HeaderValue, StatusCode};
 use url::Url;
 
 use super::Error;
-use super::known::{Known, Scheme, lock};
+use super::known::{Known, Scheme, lock, while_it_is_short};
 use super::realm::Realm;
 use super::scopes::Scopes;
 use super::token::{self, Failure, Token};
 use crate::auth::{CredentialStore, Credentials};
 use crate::http::{Http, Request, Response};
-use crate::oci::{Registry, RepositoryName};
+use crate::oci::{Registry, RepositoryName, printable};
 
 /// Sends requests as somebody: knows how each registry authenticates, and keeps its tokens.
 #[derive(Debug)]
@@ -33,6 +33,14 @@ pub(super) struct Purpose<'a> {
     pub(super) doing: &'a str,
 }
 
+/// Who is asked for a token, and how.
+#[derive(Debug, Clone, Copy)]
+struct TokenServer<'a> {
+    realm: &'a str,
+    service: Option<&'a str>,
+    effort: Effort,
+}
+
 /// How a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
@@ -40,6 +48,19 @@ pub(super) enum Effort {
     Persistent,
     /// Once; who asked decides what a failure means.
     Once,
+}
+
+impl Effort {
+    pub(super) async fn send(
+        self,
+        http: &Http,
+        request: Request,
+    ) -> Result<Response, crate::http::Error> {
+        match self {
+            Self::Persistent => http.send(request).await,
+            Self::Once => http.send_once(request).await,
+        }
+    }
 }
 
 impl Access {
@@ -64,13 +85,13 @@ impl Access {
         }
         let known = self.known(purpose.registry);
         let first = match known.scheme() {
-            Scheme::Unknown => Some(known.first.lock().await),
+            Scheme::Unknown => while_it_is_short(&known.first).await,
             _ => None,
         };
         // Whoever waited finds it known by now.
         let _first = first.filter(|_| known.scheme() == Scheme::Unknown);
         let again = request.again();
-        request.authorization = self.authorization(purpose, &known, &request.url).await?;
+        request.authorization = self.authorization(purpose, &known, &request.url, effort).await?;
         let sent = request.authorization.clone();
         let response = self.deliver(purpose, request, effort).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
@@ -84,7 +105,7 @@ impl Access {
         // Read to its end before a token is asked for: the answer counts against the limit of the
         // host, which may be the token server, too.
         let refusal = response.into_error().await;
-        again.authorization = self.authorization(purpose, &known, &again.url).await?;
+        again.authorization = self.authorization(purpose, &known, &again.url, effort).await?;
         if again.authorization.is_none() || again.authorization == sent {
             return Err(self.refused(purpose, &refusal).await);
         }
@@ -130,11 +151,7 @@ impl Access {
         let endpoint = self.http.endpoint(purpose.registry);
         let endpoint = endpoint.map_err(|source| purpose.http(source))?;
         request.named_by_answer |= request.url.origin() != endpoint.origin();
-        let sent = match effort {
-            Effort::Persistent => self.http.send(request).await,
-            Effort::Once => self.http.send_once(request).await,
-        };
-        sent.map_err(|source| purpose.http(source))
+        effort.send(&self.http, request).await.map_err(|source| purpose.http(source))
     }
 
     /// The `Authorization` a request is to carry. None goes to another place than the registry, as
@@ -144,6 +161,7 @@ impl Access {
         purpose: Purpose<'_>,
         known: &Known,
         url: &Url,
+        effort: Effort,
     ) -> Result<Option<HeaderValue>, Error> {
         let endpoint = self.http.endpoint(purpose.registry);
         let endpoint = endpoint.map_err(|source| purpose.http(source))?;
@@ -157,7 +175,8 @@ impl Access {
                 Ok(credentials.as_ref().and_then(token::basic))
             }
             Scheme::Bearer { realm, service } => {
-                let token = self.token(purpose, known, &realm, service.as_deref());
+                let server = TokenServer { realm: &realm, service: service.as_deref(), effort };
+                let token = self.token(purpose, known, server);
                 token.await.map(|token| Some(token.authorization))
             }
         }
@@ -168,18 +187,19 @@ impl Access {
         &self,
         purpose: Purpose<'_>,
         known: &Known,
-        realm: &str,
-        service: Option<&str>,
+        server: TokenServer<'_>,
     ) -> Result<Token, Error> {
         if let Some(token) = known.covering_token(purpose.scopes) {
             return Ok(token);
         }
         let slot = known.slot(purpose.scopes);
-        let mut slot = slot.lock().await;
+        let Some(mut slot) = while_it_is_short(&slot).await else {
+            return self.fetch_token(purpose, server).await;
+        };
         if let Some(token) = slot.as_ref().filter(|token| token.is_valid()) {
             return Ok(token.clone());
         }
-        let token = self.fetch_token(purpose, realm, service).await?;
+        let token = self.fetch_token(purpose, server).await?;
         *slot = Some(token.clone());
         Ok(token)
     }
@@ -187,9 +207,9 @@ impl Access {
     async fn fetch_token(
         &self,
         purpose: Purpose<'_>,
-        realm: &str,
-        service: Option<&str>,
+        server: TokenServer<'_>,
     ) -> Result<Token, Error> {
+        let TokenServer { realm, service, effort } = server;
         let refuse = |reason: String| Error::Realm {
             doing: purpose.doing.to_owned(),
             registry: purpose.registry.clone(),
@@ -206,9 +226,8 @@ impl Access {
                     .to_owned(),
             ));
         }
-        let fetched =
-            token::fetch(&self.http, &judged, service, purpose.scopes, login.as_ref()).await;
-        fetched.map_err(|failure| match failure {
+        let request = token::request(&judged, service, purpose.scopes, login.as_ref());
+        token::fetch(&self.http, request, effort).await.map_err(|failure| match failure {
             Failure::Http(source) if matches!(source.answer(), Some(answer) if matches!(answer.status, 400..=403)) => {
                 purpose.refused(login.as_ref(), &source.to_string())
             }
@@ -266,11 +285,12 @@ impl Purpose<'_> {
         Error::Damaged { doing: self.doing.to_owned(), reason }
     }
 
-    pub(super) fn protocol(&self, reason: impl Into<String>) -> Error {
+    /// The reason may repeat what the registry sent.
+    pub(super) fn protocol(&self, reason: impl AsRef<str>) -> Error {
         Error::Protocol {
             doing: self.doing.to_owned(),
             registry: self.registry.clone(),
-            reason: reason.into(),
+            reason: printable(reason.as_ref(), 400),
         }
     }
 

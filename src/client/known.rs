@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
@@ -8,6 +9,9 @@ use http::{HeaderMap, HeaderValue};
 use super::scopes::Scopes;
 use super::token::Token;
 use crate::auth::Challenge;
+
+/// How many tokens are kept. Whoever may read chooses the repositories they are for.
+const MOST_TOKENS: usize = 1000;
 
 /// What is known of a registry.
 #[derive(Debug, Default)]
@@ -86,10 +90,50 @@ impl Known {
     }
 
     pub(super) fn slot(&self, scopes: &Scopes) -> Arc<Slot> {
-        Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
+        let mut tokens = lock(&self.tokens);
+        if tokens.len() >= MOST_TOKENS && !tokens.contains_key(scopes) {
+            let is_good = |token: &Option<Token>| token.as_ref().is_some_and(Token::is_valid);
+            // One that is just asked for stays, too.
+            tokens.retain(|_, slot| slot.try_lock().map_or(true, |token| is_good(&token)));
+            if tokens.len() >= MOST_TOKENS {
+                tokens.clear();
+            }
+        }
+        Arc::clone(tokens.entry(scopes.clone()).or_default())
     }
+}
+
+/// Waits while another learns what is of use here, too; nothing where that takes long. Who does not answer
+/// one must not keep all others waiting, one after the other.
+pub(super) async fn while_it_is_short<T>(
+    lock: &tokio::sync::Mutex<T>,
+) -> Option<tokio::sync::MutexGuard<'_, T>> {
+    const SHORT: Duration = Duration::from_secs(2);
+    tokio::time::timeout(SHORT, lock.lock()).await.ok()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn scopes(number: usize) -> Scopes {
+        Scopes::read(&format!("a{number}").parse().unwrap())
+    }
+
+    #[test]
+    fn tokens_of_any_number_of_repositories_are_not_kept() {
+        let known = Known::default();
+        let first = known.slot(&scopes(0));
+        let _asking = first.try_lock().unwrap();
+        for number in 0..3 * MOST_TOKENS {
+            known.slot(&scopes(number));
+            assert!(lock(&known.tokens).len() <= MOST_TOKENS);
+        }
+        assert!(Arc::ptr_eq(&first, &known.slot(&scopes(0))), "it was asked for twice");
+    }
 }

@@ -11,6 +11,7 @@ mod error;
 mod extension;
 mod known;
 mod manifests;
+mod pages;
 mod realm;
 mod referrers;
 mod repository;

@@ -1,16 +1,14 @@
-use std::collections::HashSet;
-
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::tags::following;
+use super::pages::Pages;
 use super::{Error, Repository};
 use crate::http::Request;
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Reference};
 
-/// How many referrers of one manifest are listed at most.
-const MAX_REFERRERS: usize = 10_000;
+/// Of all pages; what is made of them in memory is several times as much.
+const MAX_BYTES: usize = 2 * MAX_MANIFEST_BYTES;
 
 #[derive(Deserialize)]
 struct Page {
@@ -29,12 +27,10 @@ impl Repository {
             format!("listing the referrers of {}", self.shown(&Reference::Digest(subject.clone())));
         let purpose = self.purpose(&doing, self.scopes());
         let mut found = Vec::new();
-        let mut seen = HashSet::new();
+        let mut pages = Pages::new(purpose, "referrers", MAX_BYTES);
         let mut next = Some(self.url(purpose, &format!("referrers/{subject}"))?);
         while let Some(url) = next {
-            if !seen.insert(url.clone()) {
-                return Err(purpose.protocol("its list of referrers runs in a circle"));
-            }
+            pages.turn_to(&url)?;
             let request = Request::new(Method::GET, url.clone());
             let response = self.send(purpose, request, self.effort()).await?;
             match response.status() {
@@ -50,16 +46,12 @@ impl Repository {
                 }
                 _ => return Err(purpose.http(response.into_error().await)),
             }
-            next = following(purpose, &response, &url)?;
-            let body = response.bytes(MAX_MANIFEST_BYTES).await;
-            let body = body.map_err(|source| purpose.http(source))?;
+            next = pages.following(&response, &url)?;
+            let body = pages.read(response, MAX_MANIFEST_BYTES).await?;
             let page: Page = serde_json::from_slice(&body).map_err(|error| {
                 purpose.protocol(format!("its list of referrers is none ({error})"))
             })?;
             found.extend(page.manifests.unwrap_or_default());
-            if found.len() > MAX_REFERRERS {
-                return Err(purpose.protocol("its list of referrers has no end"));
-            }
         }
         Ok(found)
     }

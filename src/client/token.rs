@@ -3,12 +3,14 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method};
 use serde::Deserialize;
 
+use super::access::Effort;
 use super::realm::Realm;
 use super::scopes::Scopes;
 use crate::auth::Credentials;
 use crate::http::{Body, Error, Http, Request};
 
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// Far more than fits into a header.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// A Bearer token and how long it does.
 #[derive(Debug, Clone)]
@@ -29,16 +31,14 @@ impl Token {
     }
 }
 
-/// Asks a token server (distribution, "Token Authentication Specification"); with an identity token
-/// by form ("OAuth2 Token Authentication").
-pub(super) async fn fetch(
-    http: &Http,
+/// What a token server is asked (distribution, "Token Authentication Specification"); with an identity
+/// token by form ("OAuth2 Token Authentication").
+pub(super) fn request(
     realm: &Realm,
     service: Option<&str>,
     scopes: &Scopes,
     credentials: Option<&Credentials>,
-) -> Result<Token, Failure> {
-    let asked = Instant::now();
+) -> Request {
     let mut request = match credentials {
         Some(credentials) if credentials.identity_token().is_some() => {
             by_form(realm, service, scopes, credentials)
@@ -46,7 +46,13 @@ pub(super) async fn fetch(
         _ => by_query(realm, service, scopes, credentials),
     };
     request.named_by_answer = !realm.same_place;
-    let response = http.send(request).await.map_err(Failure::Http)?;
+    request
+}
+
+/// Asks for a token.
+pub(super) async fn fetch(http: &Http, request: Request, effort: Effort) -> Result<Token, Failure> {
+    let asked = Instant::now();
+    let response = effort.send(http, request).await.map_err(Failure::Http)?;
     if !response.status().is_success() {
         return Err(Failure::Http(response.into_error().await));
     }

@@ -6,12 +6,16 @@ use url::Url;
 
 use super::{AddressPolicy, Error, Forbidden, Resolver, Settings};
 use crate::oci::Registry;
+use crate::tls::Extra;
+
+/// How many hosts are remembered. Those of redirects are named by whom they come from.
+const MOST_HOSTS: usize = 1000;
 
 /// Connections and limits: one pool for all hosts that the system's roots vouch for, one more for
-/// each host with certificates of its own, so that those count for nobody else.
+/// each set of further certificates, so that those count for nobody else.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    shared: Mutex<HashMap<Way, reqwest::Client>>,
+    shared: Mutex<HashMap<(Way, Extra), reqwest::Client>>,
     hosts: Mutex<HashMap<(String, Way), Arc<Host>>>,
     resolver: OnceLock<Resolver>,
 }
@@ -59,7 +63,11 @@ impl Connections {
             uploads: Arc::new(Semaphore::new(settings.per_host.max(1))),
             name: key.0.clone(),
         });
-        Ok(Arc::clone(lock(&self.hosts).entry(key).or_insert(host)))
+        let mut hosts = lock(&self.hosts);
+        if hosts.len() >= MOST_HOSTS {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        Ok(Arc::clone(hosts.entry(key).or_insert(host)))
     }
 
     fn client(
@@ -73,20 +81,17 @@ impl Connections {
                 .map_err(|error| Error::Setup(error.to_string()))?;
         let extra = match url.scheme() {
             "https" => settings.trust.extra(&registry)?,
-            _ => crate::tls::Extra::default(),
+            _ => Extra::default(),
         };
         let resolver =
             reach.map(|policy| self.resolver.get_or_init(|| Resolver::new(policy.clone())));
-        if !extra.is_empty() {
-            return build(extra, settings, resolver);
-        }
-        let way = reach.map_or(Way::Free, |_| Way::Judged);
+        let key = (reach.map_or(Way::Free, |_| Way::Judged), extra);
         let mut shared = lock(&self.shared);
-        if let Some(client) = shared.get(&way) {
+        if let Some(client) = shared.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(extra, settings, resolver)?;
-        shared.insert(way, client.clone());
+        let client = build(key.1.clone(), settings, resolver)?;
+        shared.insert(key, client.clone());
         Ok(client)
     }
 }
@@ -101,7 +106,7 @@ fn judge_literal(url: &Url, policy: &AddressPolicy) -> Result<(), Forbidden> {
 }
 
 fn build(
-    extra: crate::tls::Extra,
+    extra: Extra,
     settings: &Settings,
     resolver: Option<&Resolver>,
 ) -> Result<reqwest::Client, Error> {
@@ -138,4 +143,26 @@ pub(super) fn authority(url: &Url) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn hosts_without_number_are_not_remembered() {
+        let (connections, settings) = (Connections::default(), Settings::default());
+        let host = |number: usize| {
+            let url = format!("https://h{number}.example/").parse().unwrap();
+            connections.host(&url, &settings, None).unwrap()
+        };
+        let used = host(0);
+        for number in 0..2 * MOST_HOSTS {
+            host(number);
+            assert!(lock(&connections.hosts).len() <= MOST_HOSTS);
+        }
+        assert!(Arc::ptr_eq(&used, &host(0)), "its requests are counted twice");
+        assert_eq!(lock(&connections.shared).len(), 1);
+    }
 }

@@ -52,11 +52,19 @@ impl Response {
         &self.host
     }
 
-    /// The body, which must not be longer than `limit` bytes.
+    /// The body, which must not be longer than `limit` bytes. It may take several times the silence that is
+    /// allowed: whoever sends a byte now and then does not keep anybody waiting for ever.
     ///
     /// # Errors
     /// A longer body, a broken connection, silence.
     pub async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
+        let (host, whole) = (self.host.clone(), self.idle.saturating_mul(5));
+        let collected = tokio::time::timeout(whole, self.collect(limit)).await;
+        let what = "did not come to the end of its answer";
+        collected.unwrap_or(Err(Error::Timeout { host, what, limit: whole }))
+    }
+
+    async fn collect(self, limit: usize) -> Result<Bytes, Error> {
         let host = self.host.clone();
         let announced = self.inner.content_length().unwrap_or(0);
         let too_large = || Error::TooLarge { host: host.clone(), limit };

@@ -1,4 +1,6 @@
 use super::error::{Verdict, is_absent};
+use super::manifests::does_not_have_it;
+use super::source::Source;
 use super::{Error, Found, Layer, Layers, Reader};
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::{self, Blob, Part};
@@ -17,7 +19,8 @@ impl Layers {
     ) -> Result<Found<Blob>, Error> {
         let mut told = match self.local.blob_open(repository, digest, part).await {
             Ok(value) => return Ok(Found { layer: Layer::Local, value }),
-            Err(error) if is_absent(&error) => Error::from(error),
+            // What is broken here may be had from below.
+            Err(error) if is_absent(&error) || is_damaged(&error) => Error::from(error),
             Err(error) => return Err(error.into()),
         };
         let sources = self.sources(reader, repository).await;
@@ -30,7 +33,7 @@ impl Layers {
             }
         }
         for source in self.likely(&sources, repository, digest).await {
-            match self.fills.follow(source, repository, digest).open(part).await {
+            match self.fetched(source, repository, digest, part).await {
                 Ok(value) => return Ok(Found { layer: source.layer, value }),
                 Err(error @ Error::Storage(_)) => return Err(error),
                 Err(error) => told = told.or(error),
@@ -40,7 +43,8 @@ impl Layers {
     }
 
     /// The size of a blob in bytes. Who asks for it wants to know whether to push, or to pull from
-    /// elsewhere; so a registry below that does not answer does not have it.
+    /// elsewhere; so a registry below that does not answer does not have it, and what is too large to be
+    /// fetched is not there.
     ///
     /// # Errors
     /// As [`Layers::blob_open`].
@@ -53,6 +57,11 @@ impl Layers {
         let mut told = match self.local.blob_size(repository, digest).await {
             Ok(value) => return Ok(Found { layer: Layer::Local, value }),
             Err(error) if is_absent(&error) => Error::from(error),
+            Err(error) if is_damaged(&error) => {
+                tracing::error!(%digest, %repository, %error, "damaged, so that it is to be pushed again");
+                let (repository, digest) = (repository.clone(), digest.clone());
+                storage::Error::BlobUnknown { repository, digest }.into()
+            }
             Err(error) => return Err(error.into()),
         };
         let sources = self.sources(reader, repository).await;
@@ -62,25 +71,9 @@ impl Layers {
             }
         }
         for source in self.likely(&sources, repository, digest).await {
-            if let Some(value) = self.fills.size(&source.shelf, repository, digest) {
-                return Ok(Found { layer: source.layer, value });
-            }
-            let size = match source.may_ask(true) {
-                Ok(()) => source.repository.clone().impatient().blob_size(digest).await,
-                Err(error) => {
-                    told = told.or(error);
-                    continue;
-                }
-            };
-            match size {
-                Ok(Some(value)) => return Ok(Found { layer: source.layer, value }),
-                Ok(None) => {}
-                Err(error) => match Verdict::of(&source.place, &error) {
-                    Verdict::Absent(reason) => {
-                        tracing::debug!(%digest, reason, "not to be had from below");
-                    }
-                    Verdict::Unreachable(error) | Verdict::Broken(error) => told = told.or(error),
-                },
+            match self.size_at(source, repository, digest).await {
+                Ok(value) => return Ok(Found { layer: source.layer, value }),
+                Err(error) => told = told.or(error),
             }
         }
         if !told.is_absence() {
@@ -90,6 +83,47 @@ impl Layers {
             told = Error::BlobAbsent { repository, digest, reason };
         }
         Err(sources.nobody(told))
+    }
+
+    /// What a source has, as it comes.
+    async fn fetched(
+        &self,
+        source: &Source,
+        repository: &RepositoryName,
+        digest: &Digest,
+        part: Part,
+    ) -> Result<Blob, Error> {
+        let follow = || self.fills.follow(source, repository, digest).open(part);
+        match follow().await {
+            // It was there already, and had to make room before it was opened.
+            Err(Error::Storage(error)) if is_absent(&error) => follow().await,
+            opened => opened,
+        }
+    }
+
+    /// The size of a blob that would be fetched from there.
+    async fn size_at(
+        &self,
+        source: &Source,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<u64, Error> {
+        if let Some(size) = self.fills.size(source, repository, digest) {
+            return Ok(size);
+        }
+        source.may_ask(true)?;
+        let limit = self.fills.limits().largest();
+        let reason = match source.repository.clone().impatient().blob_size(digest).await {
+            Ok(Some(size)) if size <= limit => return Ok(size),
+            Ok(Some(_)) => return Err(Error::TooLarge { what: format!("blob {digest}"), limit }),
+            Ok(None) => does_not_have_it(source),
+            Err(error) => match Verdict::of(&source.place, &error) {
+                Verdict::Absent(reason) => reason,
+                Verdict::Unreachable(error) | Verdict::Broken(error) => return Err(error),
+            },
+        };
+        let (repository, digest) = (repository.clone(), digest.clone());
+        Err(Error::BlobAbsent { repository, digest, reason })
     }
 }
 

@@ -1,8 +1,10 @@
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, stream};
 
 use super::blobs::is_damaged;
 use super::error::is_absent;
-use super::source::{Shelf, Source};
+use super::source::Source;
 use super::{Error, Layers, Reader, Sources};
 use crate::oci::{Digest, Manifest, RepositoryName};
 use crate::storage::{self, NewManifest, StoredManifest};
@@ -10,8 +12,9 @@ use crate::storage::{self, NewManifest, StoredManifest};
 /// How many blobs of a manifest are brought at the same time.
 const AT_ONCE: usize = 4;
 
-/// How deep indexes in indexes are followed.
+/// How deep indexes in indexes are followed, and how many manifests one push brings.
 const DEEPEST: usize = 4;
+const MOST: usize = 1000;
 
 impl Layers {
     /// Makes a blob that any layer has in `from` readable through `to` in the local one; says whether
@@ -54,52 +57,57 @@ impl Layers {
         if sources.list.is_empty() {
             return Ok(());
         }
-        self.bring_below(&sources, repository, manifest).await
+        self.bring_blobs(&sources, repository, manifest).await?;
+        let mut seen = HashSet::new();
+        for child in manifest.children() {
+            self.bring_child(&sources, repository, &child.digest, 1, &mut seen).await?;
+        }
+        Ok(())
     }
 
-    /// Children before their parents.
-    async fn bring_below(
+    /// A child and what is below it, children before their parents, each once however often it is named. An
+    /// index may name what is nowhere.
+    async fn bring_child(
         &self,
         sources: &Sources,
         repository: &RepositoryName,
-        manifest: &Manifest,
+        digest: &Digest,
+        depth: usize,
+        seen: &mut HashSet<Digest>,
     ) -> Result<(), Error> {
-        let mut waiting: Vec<(Manifest, usize)> = vec![(manifest.clone(), 0)];
-        let mut found = Vec::new();
-        while let Some((manifest, depth)) = waiting.pop() {
-            self.bring_blobs(sources, repository, &manifest).await?;
-            for child in manifest.children() {
-                if self.local.manifest_get(repository, &child.digest).await.is_ok() {
-                    continue;
-                }
-                let stored = match self.manifest_from(sources, repository, &child.digest).await {
-                    Ok(stored) => stored,
-                    // An index may name what is nowhere.
-                    Err(error) => {
-                        tracing::debug!(digest = %child.digest, %error, "a child stays away");
-                        continue;
-                    }
-                };
-                let parsed = Manifest::parse(stored.bytes.clone(), Some(&stored.media_type));
-                let Ok(parsed) = parsed else { continue };
-                if depth < DEEPEST {
-                    waiting.push((parsed.clone(), depth + 1));
-                }
-                found.push((stored, parsed));
+        if seen.contains(digest) {
+            return Ok(());
+        }
+        if depth > DEEPEST || seen.len() >= MOST {
+            tracing::debug!(%digest, "a child stays away: the index pushed has too much below it");
+            return Ok(());
+        }
+        seen.insert(digest.clone());
+        if self.local.manifest_get(repository, digest).await.is_ok() {
+            return Ok(());
+        }
+        let stored = match self.manifest_from(sources, repository, digest).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::debug!(%digest, %error, "a child stays away");
+                return Ok(());
             }
+        };
+        let parsed = Manifest::parse(stored.bytes.clone(), Some(&stored.media_type));
+        let Ok(parsed) = parsed else { return Ok(()) };
+        self.bring_blobs(sources, repository, &parsed).await?;
+        for child in parsed.children() {
+            Box::pin(self.bring_child(sources, repository, &child.digest, depth + 1, seen)).await?;
         }
-        while let Some((stored, parsed)) = found.pop() {
-            let new = NewManifest {
-                blobs: parsed.blobs().map(|blob| (blob.digest.clone(), blob.size)).collect(),
-                referrer: parsed.referrer(&stored.digest),
-                manifest: stored,
-                tags: Vec::new(),
-                origin: None,
-                keep_pushed: false,
-            };
-            self.local.manifest_put(repository, new).await?;
-        }
-        Ok(())
+        let new = NewManifest {
+            blobs: parsed.blobs().map(|blob| (blob.digest.clone(), blob.size)).collect(),
+            referrer: parsed.referrer(&stored.digest),
+            manifest: stored,
+            tags: Vec::new(),
+            origin: None,
+            keep_pushed: false,
+        };
+        self.local.manifest_put(repository, new).await.map_err(Error::from)
     }
 
     async fn manifest_from(
@@ -164,35 +172,40 @@ impl Layers {
         to: &RepositoryName,
         digest: &Digest,
     ) -> Result<bool, Error> {
-        let Some(shelf) = self.shelf_with(sources, from, digest).await? else { return Ok(false) };
-        self.local.blob_adopt(to, digest, &*shelf.store, from).await?;
-        Ok(true)
-    }
-
-    /// The shelf that has a blob, or now has it.
-    async fn shelf_with<'a>(
-        &self,
-        sources: &'a Sources,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<&'a Shelf>, Error> {
-        for Source { shelf, .. } in &sources.list {
-            if shelf.store.blob_size(repository, digest).await.is_ok() {
-                return Ok(Some(shelf));
+        for source in self.likely(sources, from, digest).await {
+            if self.adopt(source, from, to, digest).await? {
+                return Ok(true);
             }
-        }
-        for source in self.likely(sources, repository, digest).await {
             if source.may_ask(true).is_err() {
                 continue;
             }
-            match self.fills.follow(source, repository, digest).kept().await {
-                Ok(()) => return Ok(Some(&source.shelf)),
+            let _keeper = match self.fills.follow(source, from, digest).kept().await {
+                Ok(keeper) => keeper,
                 Err(error @ Error::Storage(_)) => return Err(error),
                 Err(error) => {
                     tracing::debug!(%digest, %error, "a blob could not be brought from below");
+                    continue;
                 }
+            };
+            if self.adopt(source, from, to, digest).await? {
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
+    }
+
+    /// Takes over what is on the shelf of a source; says whether it was there, and whole.
+    async fn adopt(
+        &self,
+        source: &Source,
+        from: &RepositoryName,
+        to: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        match self.local.blob_adopt(to, digest, &*source.shelf.store, from).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) || is_damaged(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::health::UpstreamHealth;
 use crate::oci::{Digest, RepositoryName};
 use crate::{client, http, storage};
 
@@ -94,6 +95,7 @@ impl Verdict {
             | http::Error::Denied { .. } => Self::Absent(error.to_string()),
             http::Error::RateLimited { answer, .. } => {
                 let wait = answer.retry_after.unwrap_or(Duration::from_secs(1));
+                let wait = wait.min(UpstreamHealth::LONGEST_REST);
                 Self::Unreachable(Error::Resting { place: place.to_owned(), wait })
             }
             http::Error::Resolve { .. }
@@ -107,6 +109,11 @@ impl Verdict {
 }
 
 impl Error {
+    /// Too much is under way here.
+    pub(super) fn busy() -> Self {
+        Self::Resting { place: "this registry".to_owned(), wait: Duration::from_secs(1) }
+    }
+
     /// The more telling one of two: that nobody answered says more than that somebody has nothing.
     pub(super) fn or(self, next: Self) -> Self {
         if next.is_absence() && !self.is_absence() { self } else { next }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +9,13 @@ use tokio::sync::watch;
 
 use super::Limits;
 use super::error::{Error, Verdict};
+use super::flight::MOST;
 use super::follow::Following;
-use super::room::Room;
-use super::source::{Shelf, Source};
+use super::room::{Keepers, Rooms};
+use super::source::{Key, Shelf, Source};
 use crate::client::{BlobStream, OpenBlob};
 use crate::oci::{Digest, RepositoryName};
-use crate::storage::{self, UploadId};
+use crate::storage::{self, UploadBytes, UploadId};
 
 /// How many bytes are gathered before they are written, if so many are there already.
 const BATCH: usize = 256 * 1024;
@@ -23,28 +25,30 @@ const BATCH: usize = 256 * 1024;
 pub(super) struct Fills {
     running: Mutex<HashMap<Key, Arc<Fill>>>,
     limits: Limits,
-    room: Arc<Room>,
+    rooms: Rooms,
 }
-
-type Key = (&'static str, RepositoryName, Digest);
 
 /// One of them.
 pub(super) struct Fill {
     pub(super) shelf: Shelf,
     pub(super) repository: RepositoryName,
     pub(super) digest: Digest,
+    pub(super) keepers: Keepers,
     stage: watch::Sender<Stage>,
 }
 
+/// What may be read of a blob before it is stored, and also when it had to make room since.
+pub(super) type Content = Arc<dyn UploadBytes>;
+
 /// How far a blob is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Stage {
     /// The other side has not answered yet.
     Asking,
     /// Bytes come.
     Coming {
-        /// Where they are gathered.
-        upload: Arc<UploadId>,
+        /// They; nothing before the first has come.
+        content: Option<Content>,
         /// The size of the whole.
         size: u64,
         /// How many may be read.
@@ -52,6 +56,8 @@ pub(super) enum Stage {
     },
     /// It is verified and stored.
     Kept {
+        /// What it was fetched into, where it was fetched.
+        content: Option<Content>,
         /// The size of the whole.
         size: u64,
     },
@@ -61,8 +67,8 @@ pub(super) enum Stage {
 
 impl Fills {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        let room = Room::new(limits.total);
-        Arc::new(Self { running: Mutex::default(), limits, room })
+        let rooms = Rooms::new(limits.total);
+        Arc::new(Self { running: Mutex::default(), limits, rooms })
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -76,37 +82,41 @@ impl Fills {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Following {
-        let key = (source.shelf.name, repository.clone(), digest.clone());
+        let key = source.key(repository, digest);
         let mut running = self.lock();
         if let Some(fill) = running.get(&key) {
             return Following::new(Arc::clone(fill), fill.stage.subscribe());
         }
-        let (stage, following) = watch::channel(Stage::Asking);
+        let is_busy = running.len() >= MOST;
+        let first = if is_busy { Stage::Failed(Error::busy()) } else { Stage::Asking };
+        let (stage, following) = watch::channel(first);
         let fill = Arc::new(Fill {
             shelf: source.shelf.clone(),
             repository: repository.clone(),
             digest: digest.clone(),
+            keepers: Keepers::default(),
             stage,
         });
-        running.insert(key.clone(), Arc::clone(&fill));
-        let task =
-            Task { fills: Arc::clone(self), key, fill: Arc::clone(&fill), source: source.clone() };
-        tokio::spawn(task.run());
+        if !is_busy {
+            running.insert(key.clone(), Arc::clone(&fill));
+            let (fills, fill) = (Arc::clone(self), Arc::clone(&fill));
+            tokio::spawn(Task { fills, key, fill, source: source.clone() }.run());
+        }
         Following::new(fill, following)
     }
 
     /// The size of a blob that is being fetched, where it is known already.
     pub(super) fn size(
         &self,
-        shelf: &Shelf,
+        source: &Source,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Option<u64> {
-        let key = (shelf.name, repository.clone(), digest.clone());
+        let key = source.key(repository, digest);
         let running = self.lock();
         let stage = running.get(&key)?.stage.borrow();
         match *stage {
-            Stage::Coming { size, .. } | Stage::Kept { size } => Some(size),
+            Stage::Coming { size, .. } | Stage::Kept { size, .. } => Some(size),
             Stage::Asking | Stage::Failed(_) => None,
         }
     }
@@ -146,7 +156,7 @@ impl Drop for Task {
 impl Task {
     async fn run(self) {
         let stage = match self.fetch().await {
-            Ok(size) => Stage::Kept { size },
+            Ok((size, content)) => Stage::Kept { content, size },
             Err(error) => {
                 if !error.is_absence() {
                     tracing::warn!(digest = %self.fill.digest, repository = %self.fill.repository, %error, "a blob was not fetched");
@@ -157,25 +167,27 @@ impl Task {
         self.fill.stage.send_replace(stage);
     }
 
-    async fn fetch(&self) -> Result<u64, Error> {
+    async fn fetch(&self) -> Result<(u64, Option<Content>), Error> {
         let Fill { shelf, repository, digest, .. } = &*self.fill;
         // Somebody's fetch may have ended between a look at the shelf and this.
         if let Ok(size) = shelf.store.blob_size(repository, digest).await {
-            return Ok(size);
+            return Ok((size, None));
         }
+        // One for the whole fetch: the time of grace does not begin anew with every byte.
+        let mut deserted = pin!(self.deserted());
         let opened = tokio::select! {
             opened = self.open() => opened?,
-            () = self.deserted() => return Err(self.nobody()),
+            () = &mut deserted => return Err(self.nobody()),
         };
         let limit = self.fills.limits.blob;
         if opened.size > limit {
             return Err(Error::TooLarge { what: format!("blob {digest}"), limit });
         }
-        let place = self.fills.room.make(shelf, opened.size).await?;
-        let upload = Arc::new(shelf.store.upload_create(repository).await?);
-        let result = self.receive(&upload, opened).await;
+        let place = self.fills.rooms.make(shelf, digest, opened.size).await?;
+        let upload = shelf.store.upload_create(repository).await?;
+        let result = self.receive(&upload, opened, deserted).await;
         match &result {
-            Ok(_) => place.taken(),
+            Ok(_) => self.fill.keepers.settle(place.taken()),
             Err(_) => {
                 // It is gone already where the digest was wrong.
                 let _ = shelf.store.upload_cancel(repository, &upload).await;
@@ -202,28 +214,38 @@ impl Task {
         }
     }
 
-    async fn receive(&self, upload: &Arc<UploadId>, opened: OpenBlob) -> Result<u64, Error> {
-        let Fill { shelf, repository, digest, stage } = &*self.fill;
+    async fn receive(
+        &self,
+        upload: &UploadId,
+        opened: OpenBlob,
+        mut deserted: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(u64, Option<Content>), Error> {
+        let Fill { shelf, repository, digest, stage, .. } = &*self.fill;
         let OpenBlob { size, mut bytes } = opened;
-        let coming = |there| Stage::Coming { upload: Arc::clone(upload), size, there };
-        stage.send_replace(coming(0));
-        let mut batch = self.gather(&mut bytes).await?;
+        let mut content: Option<Content> = None;
+        stage.send_replace(Stage::Coming { content: None, size, there: 0 });
+        let mut batch = self.gather(&mut bytes, deserted.as_mut()).await?;
         while !batch.is_empty() {
             let parts = stream::iter(std::mem::take(&mut batch).into_iter().map(Ok)).boxed();
             let writing = async {
                 let offset = shelf.store.upload_append(repository, upload, None, parts).await?;
+                if content.is_none() {
+                    content = Some(shelf.store.upload_open(repository, upload).await?);
+                }
                 // Nobody gets to the end before the digest is verified.
-                stage.send_replace(coming(offset.min(size.saturating_sub(1))));
+                let there = offset.min(size.saturating_sub(1));
+                stage.send_replace(Stage::Coming { content: content.clone(), size, there });
                 Ok::<_, Error>(())
             };
-            let (written, next) = tokio::join!(writing, self.gather(&mut bytes));
+            let gathering = self.gather(&mut bytes, deserted.as_mut());
+            let (written, next) = tokio::join!(writing, gathering);
             written?;
             batch = next?;
         }
         match shelf.store.upload_finish(repository, upload, digest).await {
             Ok(size) => {
                 self.source.fetched(size);
-                Ok(size)
+                Ok((size, content))
             }
             Err(error @ storage::Error::DigestMismatch { .. }) => {
                 Err(self.source.failed(error.to_string()))
@@ -233,12 +255,16 @@ impl Task {
     }
 
     /// What has come, at least something; nothing at the end.
-    async fn gather(&self, bytes: &mut BlobStream) -> Result<Vec<Bytes>, Error> {
+    async fn gather(
+        &self,
+        bytes: &mut BlobStream,
+        deserted: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Vec<Bytes>, Error> {
         let mut batch = Vec::new();
         let mut length = 0;
         let mut next = tokio::select! {
             next = bytes.next() => Some(next),
-            () = self.deserted() => return Err(self.nobody()),
+            () = deserted => return Err(self.nobody()),
         };
         while let Some(Some(part)) = next {
             let part = part.map_err(|error| match Verdict::of(&self.source.place, &error) {

@@ -8,6 +8,10 @@ use futures_util::future::{BoxFuture, Shared};
 
 use super::Error;
 
+/// How many fetches there are at once. Whoever wants more is to come again: those who leave leave their
+/// work behind for a while.
+pub(super) const MOST: usize = 4096;
+
 /// Work that is done once, however many want it at the same time. It is a task of its own: who wants
 /// it may leave.
 pub(super) struct Flights<K, V: Clone> {
@@ -30,6 +34,7 @@ where
             let mut running = lock(&self.running);
             match running.get(&key) {
                 Some(flight) => flight.clone(),
+                None if running.len() >= MOST => return Err(Error::busy()),
                 None => {
                     let landing = Landing { running: Arc::clone(&self.running), key: key.clone() };
                     let work = work();
@@ -80,6 +85,19 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[tokio::test]
+    async fn more_than_there_may_be_are_sent_away() {
+        let flights: Flights<usize, ()> = Flights::default();
+        for key in 0..MOST {
+            // Who leaves leaves the work behind.
+            assert!(flights.join(key, std::future::pending).now_or_never().is_none());
+        }
+        let refused = flights.join(MOST, || async { Ok(()) }).await;
+        assert!(matches!(refused, Err(Error::Resting { .. })), "{refused:?}");
+        // Who asks for what is under way waits for it.
+        assert!(flights.join(0, || async { Ok(()) }).now_or_never().is_none());
+    }
 
     #[tokio::test]
     async fn many_at_once_are_one_and_the_next_is_another() {

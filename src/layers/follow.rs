@@ -7,11 +7,9 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use super::Error;
-use super::fill::{Fill, Stage};
-use crate::storage::{self, Blob, ByteStream, Part};
-
-/// How much is read at once.
-const CHUNK: u64 = 256 * 1024;
+use super::error::is_absent;
+use super::fill::{Content, Fill, Stage};
+use crate::storage::{Blob, Part};
 
 /// Somebody who waits for a blob that is being fetched. As long as there is one, it goes on.
 pub(super) struct Following {
@@ -19,20 +17,50 @@ pub(super) struct Following {
     stage: watch::Receiver<Stage>,
 }
 
+/// Somebody who takes a blob over.
+pub(super) struct Keeper(Arc<Fill>);
+
+impl Keeper {
+    fn new(fill: &Arc<Fill>) -> Self {
+        fill.keepers.come();
+        Self(Arc::clone(fill))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.keepers.go();
+    }
+}
+
+/// How far a blob is of which the size is known.
+struct Reached {
+    content: Option<Content>,
+    size: u64,
+    there: u64,
+    is_kept: bool,
+}
+
 impl Following {
     pub(super) fn new(fill: Arc<Fill>, stage: watch::Receiver<Stage>) -> Self {
         Self { fill, stage }
     }
 
-    /// Opens it as soon as its size is known.
+    /// Opens it as soon as its size is known. Of nothing no byte can be held back: that waits until it is
+    /// verified.
     pub(super) async fn open(mut self, part: Part) -> Result<Blob, Error> {
-        let stage = self.reach(|stage| !matches!(stage, Stage::Asking)).await?;
-        let Stage::Coming { size, .. } = stage else {
+        let Reached { content, size, is_kept, .. } =
+            self.reach(|reached| reached.size > 0 || reached.is_kept).await?;
+        if is_kept {
             let Fill { shelf, repository, digest, .. } = &*self.fill;
-            return Ok(shelf.store.blob_open(repository, digest, part).await?);
-        };
+            match shelf.store.blob_open(repository, digest, part).await {
+                // It had to make room since.
+                Err(error) if is_absent(&error) && content.is_some() => {}
+                opened => return Ok(opened?),
+            }
+        }
         let range = part.resolve(size)?;
-        let reading = Reading { following: self, rest: range.clone(), kept: None };
+        let reading = Reading { following: self, rest: range.clone() };
         let bytes = stream::try_unfold(reading, |mut reading| async {
             let next = reading.next().await?;
             Ok(next.map(|bytes| (bytes, reading)))
@@ -40,19 +68,28 @@ impl Following {
         Ok(Blob { size, range, bytes: bytes.boxed(), file: None })
     }
 
-    /// Waits until it is verified and stored.
-    pub(super) async fn kept(mut self) -> Result<(), Error> {
-        self.reach(|stage| matches!(stage, Stage::Kept { .. })).await.map(drop)
+    /// Waits until it is verified and stored. It does not have to make room before the value is dropped.
+    pub(super) async fn kept(mut self) -> Result<Keeper, Error> {
+        let keeper = Keeper::new(&self.fill);
+        self.reach(|reached| reached.is_kept).await.map(|_| keeper)
     }
 
-    /// The first stage that fits; a failure is an error.
-    async fn reach(&mut self, fits: impl Fn(&Stage) -> bool) -> Result<Stage, Error> {
+    /// The first that fits; a failure is an error.
+    async fn reach(&mut self, fits: impl Fn(&Reached) -> bool) -> Result<Reached, Error> {
         loop {
             let stage = self.stage.borrow_and_update().clone();
-            match stage {
+            let reached = match stage {
                 Stage::Failed(error) => return Err(error),
-                stage if fits(&stage) => return Ok(stage),
-                _ => {}
+                Stage::Asking => None,
+                Stage::Coming { content, size, there } => {
+                    Some(Reached { content, size, there, is_kept: false })
+                }
+                Stage::Kept { content, size } => {
+                    Some(Reached { content, size, there: size, is_kept: true })
+                }
+            };
+            if let Some(reached) = reached.filter(&fits) {
+                return Ok(reached);
             }
             // The sender says how it ends before it goes.
             let _ = self.stage.changed().await;
@@ -64,51 +101,19 @@ impl Following {
 struct Reading {
     following: Following,
     rest: Range<u64>,
-    /// The rest, once the blob is stored.
-    kept: Option<ByteStream>,
 }
 
 impl Reading {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        while !self.rest.is_empty() {
-            if let Some(kept) = &mut self.kept {
-                let bytes = kept.next().await.transpose()?;
-                return Ok(bytes.inspect(|bytes| self.rest.start += bytes.len() as u64));
-            }
-            let start = self.rest.start;
-            let ready = |stage: &Stage| match stage {
-                Stage::Coming { there, .. } => *there > start,
-                Stage::Asking => false,
-                Stage::Kept { .. } | Stage::Failed(_) => true,
-            };
-            let stage = self.following.reach(ready).await.map_err(io::Error::other)?;
-            match stage {
-                Stage::Coming { upload, there, .. } => {
-                    let end = there.min(self.rest.end).min(start.saturating_add(CHUNK));
-                    let Fill { shelf, repository, .. } = &*self.following.fill;
-                    match shelf.store.upload_read(repository, &upload, start..end).await {
-                        Ok(bytes) => {
-                            self.rest.start += bytes.len() as u64;
-                            return Ok(Some(bytes));
-                        }
-                        // It has ended since, and how is about to be said.
-                        Err(storage::Error::UploadUnknown { .. }) => {
-                            let _ = self.following.stage.changed().await;
-                        }
-                        Err(error) => return Err(io::Error::other(error)),
-                    }
-                }
-                _ => {
-                    let part = Part::Between(start, self.rest.end.saturating_sub(1));
-                    self.kept = Some(open_kept(Arc::clone(&self.following.fill), part).await?);
-                }
-            }
+        let start = self.rest.start;
+        if self.rest.is_empty() {
+            return Ok(None);
         }
-        Ok(None)
+        let reached = self.following.reach(|reached| reached.there > start).await;
+        let Reached { content, there, .. } = reached.map_err(io::Error::other)?;
+        let content = content.ok_or_else(|| io::Error::other("there is nothing to read from"))?;
+        let bytes = content.read(start..there.min(self.rest.end)).await?;
+        self.rest.start += bytes.len() as u64;
+        Ok(Some(bytes))
     }
-}
-
-async fn open_kept(fill: Arc<Fill>, part: Part) -> io::Result<ByteStream> {
-    let blob = fill.shelf.store.blob_open(&fill.repository, &fill.digest, part).await;
-    blob.map(|blob| blob.bytes).map_err(io::Error::other)
 }

@@ -77,7 +77,7 @@ struct State {
 
 impl UpstreamHealth {
     /// Nobody is believed who wants to be left alone for longer.
-    const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
+    pub(super) const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
 
     pub(super) fn new(place: String, host: String) -> Self {
         Self { place, host, state: Mutex::default() }
@@ -104,8 +104,16 @@ impl UpstreamHealth {
         self.lock().bytes += bytes;
     }
 
-    pub(super) fn served_stale(&self) {
-        self.lock().stale += 1;
+    /// What was kept was answered, because of this. Also where the token server is to blame, nobody waits
+    /// for it again so soon.
+    pub(super) fn served_stale(&self, reason: &Error) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.stale += 1;
+        let pauses = [state.rest_until, state.doubt_until];
+        if !pauses.into_iter().flatten().any(|until| now < until) {
+            state.failed(reason.to_string());
+        }
     }
 
     /// How it does.

@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::error::{Verdict, is_absent};
@@ -111,11 +112,12 @@ impl Layers {
         if let Ok(manifest) = source.shelf.store.manifest_get(repository, digest).await {
             return Ok(manifest);
         }
-        // What one pointer does not give, another may.
-        let tag = source.image.as_ref().map(|image| image.tag.clone());
-        let key = (source.shelf.name, tag, repository.clone(), digest.clone());
+        let key = source.key(repository, digest);
         let (source, repository, digest) = (source.clone(), repository.clone(), digest.clone());
-        let fetch = || async move { fetch(&source, &repository, &digest, Vec::new()).await };
+        let fetch = || async move {
+            let fetched = fetch(&source, &repository, &digest, Vec::new()).await;
+            fetched.inspect_err(|error| not_fetched(&repository, &digest, error))
+        };
         self.fetching.join(key, fetch).await
     }
 }
@@ -174,6 +176,13 @@ pub(super) async fn keep(
         tracing::error!(%digest, %repository, %error, "a manifest that was fetched cannot be kept");
     }
     stored
+}
+
+/// Tells the operator: few clients show what comes with a 502.
+pub(super) fn not_fetched(repository: &RepositoryName, reference: &impl Display, error: &Error) {
+    if !error.is_absence() {
+        tracing::warn!(%repository, %reference, %error, "a manifest was not fetched");
+    }
 }
 
 /// What a failed look means to who asked for a manifest.

@@ -36,12 +36,12 @@ pub use self::health::{RateLimit, UpstreamHealth, UpstreamReport};
 use self::lists::TagLists;
 pub use self::pointers::{Lead, Pointers};
 pub use self::settings::{Limits, Namespace};
-use self::source::{Shelf, Source};
+use self::source::{Key, Shelf, Source};
 use self::tags::Freshness;
 pub use self::upstream::InvalidNamespace;
 use self::upstream::Upstreams;
 use crate::http::AddressPolicy;
-use crate::oci::{Digest, RepositoryName, Tag};
+use crate::oci::RepositoryName;
 use crate::storage::{Reach, Storage, StoredManifest};
 use crate::zuul::Origin;
 
@@ -94,11 +94,8 @@ pub struct Layers {
     speculative: Option<Speculative>,
     lower: Option<Lower>,
     fills: Arc<Fills>,
-    fetching: Arc<Flights<Fetch, StoredManifest>>,
+    fetching: Arc<Flights<Key, StoredManifest>>,
 }
-
-/// A manifest that is fetched: for which shelf, through which pointer, which.
-type Fetch = (&'static str, Option<Tag>, RepositoryName, Digest);
 
 /// What pointers name.
 #[derive(Clone)]

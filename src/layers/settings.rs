@@ -13,7 +13,8 @@ pub struct Namespace {
     /// Where it is: `https://HOST[:PORT][/PATH]`, `http` where it is spoken to without TLS. A path
     /// stands before every repository name, as proxies of several registries want it.
     pub url: Url,
-    /// Certificates (PEM) it is believed by, beyond the system's roots.
+    /// Certificates (PEM) it is believed by, beyond the system's roots, and so is where it leads: its token
+    /// server, its store of blobs.
     pub ca: Option<Vec<u8>>,
     /// The site's login there.
     pub logins: CredentialStore,
@@ -36,6 +37,13 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a fetch goes on when nobody waits for it any more.
     pub grace: Duration,
+}
+
+impl Limits {
+    /// The largest blob that can be kept, in bytes.
+    pub(super) fn largest(&self) -> u64 {
+        self.total.map_or(self.blob, |total| total.min(self.blob))
+    }
 }
 
 impl Default for Limits {

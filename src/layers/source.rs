@@ -7,6 +7,9 @@ use crate::client;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{Belongs, Storage};
 
+/// What a fetch is known by: the shelf, the pointer it goes through, repository and content.
+pub(super) type Key = (&'static str, Option<Tag>, RepositoryName, Digest);
+
 /// Where something of a repository is fetched from, and where it is kept.
 #[derive(Clone)]
 pub(super) struct Source {
@@ -26,7 +29,7 @@ pub(super) struct Source {
 /// What a pointer names.
 #[derive(Debug, Clone)]
 pub(super) struct Image {
-    pub(super) tag: Tag,
+    tag: Tag,
     digest: Digest,
     /// Whether nothing else can be had through the pointer.
     confined: bool,
@@ -118,6 +121,11 @@ impl Lower {
 }
 
 impl Source {
+    pub(super) fn key(&self, repository: &RepositoryName, digest: &Digest) -> Key {
+        let through = self.image.as_ref().map(|image| image.tag.clone());
+        (self.shelf.name, through, repository.clone(), digest.clone())
+    }
+
     /// Whether it may be asked by who has something older to go by, or nothing.
     pub(super) fn may_ask(&self, has_older: bool) -> Result<(), Error> {
         self.health.as_ref().map_or(Ok(()), |health| health.may_ask(has_older))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::error::Verdict;
 use super::flight::Flights;
-use super::manifests::{absent, does_not_have_it, fetch, judged, keep};
+use super::manifests::{absent, does_not_have_it, fetch, judged, keep, not_fetched};
 use super::source::Source;
 use super::{Error, Layer};
 use crate::oci::{Reference, RepositoryName, Tag};
@@ -68,15 +68,23 @@ struct Look {
 impl Look {
     async fn run(self) -> Result<(Layer, StoredManifest), Error> {
         let Some(older) = kept(&self.source, &self.repository, &self.tag).await else {
-            return Ok((self.source.layer, self.first().await?));
+            let first = self.first().await;
+            let first = first.inspect_err(|error| not_fetched(&self.repository, &self.tag, error));
+            return Ok((self.source.layer, first?));
         };
         let failed = match self.again(&older).await {
-            Ok(answer) => return answer,
+            Ok(answer) => {
+                if answer.as_ref().is_err_and(Error::is_absence) {
+                    // It shall not come back when the other side is down the next time.
+                    let _ = self.source.shelf.store.tag_delete(&self.repository, &self.tag).await;
+                }
+                return answer.inspect_err(|error| not_fetched(&self.repository, &self.tag, error));
+            }
             Err(error) => error,
         };
         tracing::warn!(repository = %self.repository, tag = %self.tag, error = %failed, "answered from what was kept");
         if let Some(health) = &self.source.health {
-            health.served_stale();
+            health.served_stale(&failed);
         }
         Ok((self.source.kept, older))
     }
@@ -108,8 +116,6 @@ impl Look {
         let head = match source.repository.clone().impatient().head(&reference).await {
             Ok(Some(head)) => head,
             Ok(None) => {
-                // It shall not come back when the other side is down the next time.
-                let _ = source.shelf.store.tag_delete(repository, tag).await;
                 return Ok(Err(absent(repository, &reference, does_not_have_it(source))));
             }
             Err(error) => match Verdict::of(&source.place, &error) {

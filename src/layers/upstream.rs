@@ -108,7 +108,7 @@ impl Upstream {
         };
         let mut trust = Trust::system();
         if let Some(pem) = &namespace.ca {
-            trust.add(&registry, pem).map_err(|error| fail(error.to_string()))?;
+            trust.add_everywhere(&registry, pem).map_err(|error| fail(error.to_string()))?;
         }
         let plain_http = match url.scheme() {
             "https" => Vec::new(),

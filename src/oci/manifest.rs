@@ -4,6 +4,7 @@ use bytes::Bytes;
 use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest};
 use serde::Deserialize;
 
+use super::text::printable;
 use super::{Descriptor, Digest, Error, Platform, media_type};
 
 /// The largest manifest that is read or stored, in bytes (distribution-spec, "Pushing Manifests",
@@ -63,14 +64,13 @@ impl Manifest {
     /// Refuses what is larger than [`MAX_MANIFEST_BYTES`], is not UTF-8 (RFC 8259, section 8.1), is not
     /// one of the four manifest types, or names another type inside than outside.
     pub fn parse(bytes: Bytes, content_type: Option<&str>) -> Result<Self, Error> {
-        let fail = |reason: String| Error::Manifest { reason };
         if bytes.len() > MAX_MANIFEST_BYTES {
-            return Err(fail(format!("it has {} bytes, more than 4 MiB", bytes.len())));
+            return Err(invalid(format!("it has {} bytes, more than 4 MiB", bytes.len())));
         }
         // The reader of JSON does not look into texts that it skips.
-        std::str::from_utf8(&bytes).map_err(|e| fail(e.to_string()))?;
-        let head: Head = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
-        let media_type = head.media_type(content_type).map_err(fail)?;
+        std::str::from_utf8(&bytes).map_err(invalid)?;
+        let head: Head = from_json(&bytes)?;
+        let media_type = head.media_type(content_type).map_err(invalid)?;
         let content = if media_type::is_index(&media_type) {
             Content::Index(Index::parse(&bytes)?)
         } else {
@@ -217,7 +217,12 @@ impl Index {
 }
 
 fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Manifest { reason: error.to_string() })
+    serde_json::from_slice(bytes).map_err(invalid)
+}
+
+/// The reason may repeat what stands in the manifest.
+fn invalid(reason: impl ToString) -> Error {
+    Error::Manifest { reason: printable(&reason.to_string(), 300) }
 }
 
 #[cfg(test)]

@@ -82,7 +82,9 @@ fn error_response(error: &Error, method: &Method) -> Response<Body> {
     // A fault of ours is in our log; what it says about our files is nobody else's business.
     let message = match status {
         StatusCode::INTERNAL_SERVER_ERROR => "the store failed".to_owned(),
-        StatusCode::INSUFFICIENT_STORAGE => "the disk of the store is full".to_owned(),
+        StatusCode::INSUFFICIENT_STORAGE if error.stored().is_some() => {
+            "the disk of the store is full".to_owned()
+        }
         _ => error.to_string(),
     };
     let reason = reason(status, method, &message);

@@ -16,6 +16,7 @@ mod upload;
 mod verify;
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -30,7 +31,7 @@ pub use self::error::Error;
 pub use self::filesystem::Filesystem;
 pub use self::prune::{PruneTotals, Pruned, PrunedBlob, PrunedManifest, Pruning};
 pub use self::reach::{Belongs, Reach};
-pub use self::upload::{UploadId, UploadState};
+pub use self::upload::{UploadBytes, UploadId, UploadState};
 pub use self::verify::{Damage, DamageKind, Verified, VerifyTotals, Verifying};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::zuul::Origin;
@@ -232,14 +233,13 @@ pub trait Storage: Send + Sync {
     async fn upload_offset(&self, repository: &RepositoryName, id: &UploadId)
     -> Result<u64, Error>;
 
-    /// Bytes of an upload that are there already, while others may still be written; fewer than asked
-    /// for if it has not come that far.
-    async fn upload_read(
+    /// Opens an upload of which something has come, to read what is there while the rest is written. It
+    /// can be read on when it has become a blob, and when that is gone again.
+    async fn upload_open(
         &self,
         repository: &RepositoryName,
         id: &UploadId,
-        range: Range<u64>,
-    ) -> Result<Bytes, Error>;
+    ) -> Result<Arc<dyn UploadBytes>, Error>;
 
     /// Appends to an upload; `start` is where the bytes belong, where the writer said so. When the
     /// stream breaks, what came before stays and the upload goes on from there. Returns how many bytes
@@ -281,8 +281,9 @@ pub trait Storage: Send + Sync {
     async fn prune(&self, pruning: Pruning) -> Result<Pruned, Error>;
 
     /// Removes blobs until at most so many bytes of them are left, first those nobody has asked for the
-    /// longest, whether a manifest needs them or not: for caches. Returns how many bytes are left.
-    async fn evict(&self, at_most: u64) -> Result<u64, Error>;
+    /// longest, whether a manifest needs them or not: for caches. Those that are spared stay, and are not
+    /// counted. Returns how many bytes are left.
+    async fn evict(&self, at_most: u64, spared: HashSet<Digest>) -> Result<u64, Error>;
 
     /// Writes down the uploads that are under way, so that the next process can go on with them.
     async fn suspend(&self) -> Result<(), Error>;

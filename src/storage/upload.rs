@@ -1,6 +1,10 @@
 use std::fmt;
+use std::io;
+use std::ops::Range;
 use std::str::FromStr;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digester, RepositoryName, text_conversions};
@@ -22,6 +26,13 @@ pub struct UploadState {
     pub offset: u64,
     /// SHA-256 of those bytes, still open.
     pub digester: Digester,
+}
+
+/// The bytes of an upload while it is written.
+#[async_trait]
+pub trait UploadBytes: Send + Sync {
+    /// Those of a range of which all has come, perhaps fewer than asked for.
+    async fn read(&self, range: Range<u64>) -> io::Result<Bytes>;
 }
 
 /// A text that is not the name of an upload.

@@ -7,14 +7,14 @@ pub fn explain(error: &Error, host: &str) -> String {
         Error::InvalidCertificate(reason) => certificate(reason, host),
         Error::InvalidMessage(_) => format!(
             "it does not speak TLS ({error}); if it is meant to speak plain HTTP, \
-             name it with --plain-http {host}"
+             name it with --plain-http {host} (in a configuration: as `http://`)"
         ),
         Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             format!("it does not know the name {host} ({error})")
         }
         Error::General(reason) if reason.contains("No CA certificates") => format!(
             "this machine has no CA certificates; install them, \
-             or name the registry's with --ca-file {host}=PEM"
+             or name the registry's with --ca-file {host}=PEM (in a configuration: `ca`)"
         ),
         other => other.to_string(),
     }
@@ -24,14 +24,14 @@ fn certificate(reason: &CertificateError, host: &str) -> String {
     match reason {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
             "its certificate is from a CA that is not trusted here; \
-             name the right one with --ca-file {host}=PEM"
+             name the right one with --ca-file {host}=PEM (in a configuration: `ca`)"
         ),
         CertificateError::Other(other)
             if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
         {
             format!(
                 "its certificate is its own CA and not one that is trusted here; \
-                 name that very certificate with --ca-file {host}=PEM"
+                 name that very certificate with --ca-file {host}=PEM (in a configuration: `ca`)"
             )
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -19,6 +19,7 @@ use crate::oci::Registry;
 /// registries also the certificates named for exactly that host and port.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
+    everywhere: Vec<CertificateDer<'static>>,
     named: BTreeMap<Registry, Vec<CertificateDer<'static>>>,
     folders: Vec<PathBuf>,
 }
@@ -62,13 +63,24 @@ impl Trust {
         Ok(())
     }
 
+    /// Believes these certificates of `registry` wherever connections lead: for who speaks to that registry
+    /// alone, and goes to its token server and its store of blobs for it.
+    ///
+    /// # Errors
+    /// Text without a certificate, or with a broken one.
+    pub fn add_everywhere(&mut self, registry: &Registry, pem: &[u8]) -> Result<(), Error> {
+        self.everywhere.extend(read_pem(registry, pem)?);
+        Ok(())
+    }
+
     /// What is believed for `registry` beyond the roots of the system.
     ///
     /// # Errors
     /// A file below `certs.d` that cannot be read.
     pub fn extra(&self, registry: &Registry) -> Result<Extra, Error> {
         let registry = key(registry);
-        let mut certificates = self.named.get(&registry).cloned().unwrap_or_default();
+        let mut certificates = self.everywhere.clone();
+        certificates.extend(self.named.get(&registry).into_iter().flatten().cloned());
         for folder in &self.folders {
             for name in folder_names(&registry) {
                 certificates.extend(read_folder(&registry, &folder.join(name))?);
@@ -79,7 +91,7 @@ impl Trust {
 }
 
 /// Certificates believed for one registry only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Extra(Vec<CertificateDer<'static>>);
 
 impl Extra {

@@ -15,7 +15,8 @@ use crate::support::faulty::Fault;
 use crate::support::http::{Answer, open, receive, send};
 use crate::support::registry::Registry;
 use crate::support::sample::Sample;
-use crate::support::upstream::{Upstream, over, over_with};
+use crate::support::upstream::{Upstream, fetches, file_of_size, over, over_with};
+use crate::support::wait::wait_until;
 
 const MIB: usize = 1024 * 1024;
 
@@ -67,24 +68,6 @@ fn get(registry: &Registry, path: &str) -> Answer {
     registry.anonymous("GET", path)
 }
 
-fn files_in(folder: &Path) -> usize {
-    std::fs::read_dir(folder).map_or(0, Iterator::count)
-}
-
-fn uploads(registry: &Registry) -> usize {
-    files_in(&registry.folder.path().join("storage/layers/cache/uploads"))
-}
-
-fn eventually(what: &str, done: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{what}");
-}
-
 #[test]
 fn a_hundred_readers_cause_one_get_and_see_the_first_byte_before_the_last_has_come() {
     let (upstream, registry, bytes, path) = start(3 * MIB);
@@ -129,9 +112,9 @@ fn a_fetch_nobody_waits_for_ends_after_the_time_of_grace() {
     });
     let gate = upstream.pause("/blobs/", 256 * 1024);
     let reader = begin(&registry, &path, &[]);
-    assert_eq!(uploads(&registry), 1);
+    assert_eq!(fetches(&registry), 1);
     drop(reader);
-    eventually("the fetch goes on", || uploads(&registry) == 0);
+    wait_until(|| fetches(&registry) == 0);
     assert!(get(&registry, &path).body == bytes);
     assert_eq!(upstream.gets("/blobs/"), 2);
     drop(gate);
@@ -157,7 +140,7 @@ fn wrong_content_resets_every_reader_and_is_not_kept() {
     let (length, body) = broken(&registry, &path);
     assert_eq!(length, MIB);
     assert!(body.len() < length, "the end of wrong content was sent");
-    eventually("leftovers", || uploads(&registry) == 0);
+    wait_until(|| fetches(&registry) == 0);
     assert!(get(&registry, &path).body == bytes);
     assert_eq!(upstream.gets("/blobs/"), 2);
 }
@@ -186,7 +169,7 @@ fn one_that_never_comes_to_its_end_resets_its_readers() {
         let (length, body) = broken(&registry, &path);
         assert!(body.len() < length);
         assert!(upstream.gets("/blobs/") > 1, "it was not tried again");
-        eventually("leftovers", || uploads(&registry) == 0);
+        wait_until(|| fetches(&registry) == 0);
         upstream.faulty.forget_faults();
         assert!(get(&registry, &path).body == bytes);
     }
@@ -250,7 +233,7 @@ fn what_is_larger_than_may_be_kept_is_not_fetched() {
     });
     let answer = get(&registry, &path);
     assert_eq!((answer.status, answer.code().as_str()), (502, "SIZE_INVALID"), "{answer:?}");
-    assert_eq!(uploads(&registry), 0);
+    assert_eq!(fetches(&registry), 0);
 }
 
 #[test]
@@ -297,20 +280,10 @@ fn a_damaged_blob_of_the_cache_is_fetched_anew() {
     let (upstream, registry, bytes, path) = start(MIB);
     assert!(get(&registry, &path).body == bytes);
     let cache = registry.folder.path().join("storage/layers/cache");
-    let data = find(&cache, MIB as u64).expect("the blob is not in the cache");
+    let data = file_of_size(&cache, MIB as u64).expect("the blob is not in the cache");
     std::fs::OpenOptions::new().write(true).open(data).unwrap().set_len(5).unwrap();
     assert!(get(&registry, &path).body == bytes);
     assert_eq!(upstream.gets("/blobs/"), 2);
-}
-
-fn find(folder: &Path, size: u64) -> Option<std::path::PathBuf> {
-    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let kind = entry.metadata().ok()?;
-        match kind.is_dir() {
-            true => find(&entry.path(), size),
-            false => (kind.len() == size).then(|| entry.path()),
-        }
-    })
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use http::Method;
 use zuul_images::oci::Digest;
+use zuul_images::registry::Config;
+use zuul_images::registry::config::Size;
 
 use crate::support::faulty::Fault;
 use crate::support::registry::{Registry, image};
 use crate::support::sample::{self, Sample};
-use crate::support::upstream::{Upstream, over};
+use crate::support::upstream::{Upstream, over, over_with};
 
 const NAME: &str = "quay.io/org/img";
 
@@ -72,6 +74,60 @@ fn a_manifest_whose_blobs_cannot_be_had_is_refused() {
     let nowhere = registry.put_manifest(NAME, "mine", &image(b"config", b"nowhere"));
     assert_eq!((nowhere.status, nowhere.code().as_str()), (400, "MANIFEST_BLOB_UNKNOWN"));
     assert_ne!(manifest(&registry, "mine"), image(b"config", layer));
+}
+
+#[test]
+fn a_blob_that_would_not_be_fetched_is_not_said_to_be_there() {
+    let upstream = Upstream::start();
+    let base = upstream.hold("org/img", "1", "seed", 100_000);
+    let layer = base.blobs.last().unwrap();
+    let path = format!("/v2/{NAME}/blobs/{}", Digest::sha256(layer));
+    let limits: [fn(&mut Config); 2] = [
+        |config| config.cache.blob_limit = Size(99_999),
+        |config| config.cache.limit = Some(Size(99_999)),
+    ];
+    for limit in limits {
+        let registry = over_with(upstream.namespace("quay.io"), limit);
+        assert_eq!(registry.request("HEAD", &path, b"").status, 404, "nobody would push it");
+        registry.push_blob(NAME, b"config");
+        registry.push_blob(NAME, layer);
+        assert_eq!(registry.put_manifest(NAME, "mine", &image(b"config", layer)).status, 201);
+    }
+}
+
+#[test]
+fn pushes_get_their_blobs_though_the_cache_has_no_room_for_all() {
+    let upstream = Upstream::start();
+    let layer = |number: usize| sample::bytes(&format!("layer {number}"), 300_000);
+    let images: Vec<Sample> = (0..100)
+        .map(|number| {
+            let name = format!("image {number}");
+            let own = sample::bytes(&name, 100_000);
+            let image = sample::image(&name, &[layer(number % 6), layer((number + 1) % 6), own]);
+            upstream.faulty.memory.hold(&format!("org/{number}"), "1", &image);
+            image
+        })
+        .collect();
+    let registry = over_with(upstream.namespace("quay.io"), |config| {
+        config.cache.limit = Some(Size(1_000_000));
+    });
+    let (images, registry) = (&images, &registry);
+    std::thread::scope(|scope| {
+        for pusher in 0..10 {
+            scope.spawn(move || {
+                for number in (pusher..100).step_by(10) {
+                    let manifest = &images[number].root;
+                    let put = registry.with(
+                        "PUT",
+                        &format!("/v2/quay.io/org/{number}/manifests/mine"),
+                        &[("Content-Type", manifest.media_type())],
+                        manifest.bytes(),
+                    );
+                    assert_eq!(put.status, 201, "{number}: {put:?}");
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -9,14 +9,20 @@ use zuul_images::oci::Digest;
 use crate::support::http::{Answer, open, send};
 use crate::support::process::Served;
 use crate::support::registry::{Registry, basic, image};
+use crate::support::upstream::Upstream;
 
 /// Serves on a file system of its own of a few MiB, which only this process sees; it ends with it.
 fn serve_on_a_small_disk(folder: &Path, mebibytes: usize) -> Served {
+    serve_on_a_small_disk_with(folder, mebibytes, "")
+}
+
+/// With these lines at the end of its configuration.
+fn serve_on_a_small_disk_with(folder: &Path, mebibytes: usize, more: &str) -> Served {
     let storage = folder.join("storage");
     std::fs::create_dir(&storage).unwrap();
     let config = folder.join("config.yaml");
     let text = "storage: {folder: storage}\ntoken_key: key\nusers: [{name: zuul, pass: p, access: write}]\n";
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, format!("{text}{more}")).unwrap();
     let mut command = Command::new("unshare");
     command
         .args(["--user", "--map-root-user", "--mount", "sh", "-ec"])
@@ -97,6 +103,32 @@ fn a_disk_without_a_byte_left_refuses_manifests_and_takes_them_when_there_is_spa
     std::fs::remove_file(filler).unwrap();
     assert_eq!(request(&served, "PUT", "/v2/a/manifests/1", &manifest).status, 201);
     assert_eq!(push(&served, "a", b"other").status, 201);
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_a_fetch_and_has_its_space_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start();
+    let large = upstream.hold("org/img", "large", "large", 10_000_000);
+    let small = upstream.hold("org/img", "small", "small", 1_000_000);
+    let more =
+        format!("namespaces: [{{name: quay.io, url: 'http://{}'}}]\n", upstream.faulty.address);
+    let served = serve_on_a_small_disk_with(folder.path(), 8, &more);
+    let path = |bytes: &[u8]| format!("/v2/quay.io/org/img/blobs/{}", Digest::sha256(bytes));
+    let before = free(&served, folder.path());
+    let login = basic("zuul", "p");
+    for _ in 0..2 {
+        let bytes = &large.blobs[1];
+        let headers = [("Authorization", login.as_str())];
+        let mut stream = open(served.address, "GET", &path(bytes), &headers);
+        let mut answer = Vec::new();
+        // A reset is an end, too.
+        let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
+        assert!(answer.len() < bytes.len(), "more came than there is room for");
+        assert_eq!(free(&served, folder.path()), before);
+    }
+    let answer = request(&served, "GET", &path(&small.blobs[1]), b"");
+    assert!(answer.status == 200 && answer.body == small.blobs[1]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct NamespaceConfig {
     pub name: String,
     /// Where it is, if not at `https://NAME`; a path stands before every repository's name.
     pub url: Option<String>,
-    /// Certificates (PEM) it is believed by, beyond the system's.
+    /// Certificates (PEM) it is believed by, beyond the system's, and so is where it leads.
     pub ca: Option<PathBuf>,
     /// The site's login there.
     pub username: Option<String>,

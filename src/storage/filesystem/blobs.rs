@@ -1,4 +1,4 @@
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,16 +39,15 @@ impl Inner {
             let _shared = self.changes.shared()?;
             return self.lease(repository, digest);
         }
-        let (_, size) = self.open_content(repository, digest, link)?;
-        Ok(size)
+        Ok(self.open_content(repository, digest, link)?.1.len())
     }
 
     /// The size of a blob, whose lease is renewed. Held shared, so that it is not being removed.
     pub(super) fn lease(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
         let link = self.demand_link(repository, digest)?;
-        let (_, size) = self.open_content(repository, digest, link)?;
+        let (_, content) = self.open_content(repository, digest, link)?;
         renew(&self.layout.link(repository, digest))?;
-        Ok(size)
+        Ok(content.len())
     }
 
     pub(super) fn blob_open(
@@ -58,18 +57,15 @@ impl Inner {
         part: Part,
     ) -> Result<Blob, Error> {
         let link = self.demand_link(repository, digest)?;
-        let (file, size) = self.open_content(repository, digest, link)?;
+        let (file, metadata) = self.open_content(repository, digest, link)?;
+        let size = metadata.len();
         let range = part.resolve(size)?;
         let unread = |e| failed("read", &self.layout.data(digest), e);
-        let metadata = file.metadata().map_err(unread)?;
-        let mut trusted = self.trust.has(digest, &metadata);
+        let mut trusted = self.trust.judged(digest, &metadata).is_some();
         let whole = range == (0..size);
         if !trusted && (!whole || trust::is_small(size)) {
-            trusted = self.trust.check(digest, &file).map_err(unread)?;
-            if !trusted {
-                let path = self.layout.data(digest);
-                return Err(Error::Damaged(format!("{}: has another digest", path.display())));
-            }
+            self.vouch(digest, &file)?;
+            trusted = true;
         }
         let file = Arc::new(file);
         let mut bytes = Reader::open(Arc::clone(&file), range.clone()).map_err(unread)?;
@@ -81,13 +77,23 @@ impl Inner {
         Ok(Blob { size, range, bytes, file })
     }
 
-    /// The content behind a link. Content of another size than was linked is damage.
+    /// Hashes content. Blocking.
+    pub(super) fn vouch(&self, digest: &Digest, file: &File) -> Result<(), Error> {
+        let path = self.layout.data(digest);
+        match self.trust.check(digest, file).map_err(|e| failed("read", &path, e))? {
+            true => Ok(()),
+            false => Err(wrong_content(&path)),
+        }
+    }
+
+    /// The content behind a link. Content of another size than was linked is damage, and so is what was
+    /// hashed and not right.
     fn open_content(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         link: Link,
-    ) -> Result<(File, u64), Error> {
+    ) -> Result<(File, Metadata), Error> {
         let path = self.layout.data(digest);
         let damaged = |what: &str| Error::Damaged(format!("{}: {what}", path.display()));
         let file = match File::open(&path) {
@@ -98,11 +104,15 @@ impl Inner {
             }
             result => result.map_err(|e| failed("open", &path, e))?,
         };
-        let size = file.metadata().map_err(|e| failed("look at", &path, e))?.len();
+        let metadata = file.metadata().map_err(|e| failed("look at", &path, e))?;
+        let size = metadata.len();
         if size != link.size {
             return Err(damaged(&format!("has {size} bytes, was stored with {}", link.size)));
         }
-        Ok((file, size))
+        match self.trust.judged(digest, &metadata) {
+            Some(false) => Err(wrong_content(&path)),
+            _ => Ok((file, metadata)),
+        }
     }
 
     fn demand_link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Link, Error> {
@@ -241,6 +251,10 @@ pub(super) fn renew(path: &Path) -> Result<(), Error> {
         .map_err(|error| failed("renew the lease of", path, error.into()))
 }
 
-fn unknown(repository: &RepositoryName, digest: &Digest) -> Error {
+fn wrong_content(path: &Path) -> Error {
+    Error::Damaged(format!("{}: has another digest", path.display()))
+}
+
+pub(super) fn unknown(repository: &RepositoryName, digest: &Digest) -> Error {
     Error::BlobUnknown { repository: repository.clone(), digest: digest.clone() }
 }

@@ -1,5 +1,5 @@
 use std::any::Any;
-use std::ops::Range;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Filesystem, Inner};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{
     Blob, ByteStream, Error, NewManifest, Page, Paging, Part, Pruned, Pruning, Storage,
-    StoredManifest, TagState, UploadId, copy_blob,
+    StoredManifest, TagState, UploadBytes, UploadId, copy_blob,
 };
 
 #[async_trait]
@@ -146,14 +146,14 @@ impl Storage for Filesystem {
         self.inner.upload_offset(repository, id)
     }
 
-    async fn upload_read(
+    async fn upload_open(
         &self,
         repository: &RepositoryName,
         id: &UploadId,
-        range: Range<u64>,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Arc<dyn UploadBytes>, Error> {
         let (repository, id) = (repository.clone(), id.clone());
-        self.blocking(move |inner| inner.upload_read(&repository, &id, range)).await
+        let opened = self.blocking(move |inner| inner.upload_open(&repository, &id)).await?;
+        Ok(Arc::new(opened))
     }
 
     async fn upload_append(
@@ -220,8 +220,8 @@ impl Storage for Filesystem {
         self.blocking(move |inner| inner.prune(&pruning)).await
     }
 
-    async fn evict(&self, at_most: u64) -> Result<u64, Error> {
-        self.blocking(move |inner| inner.evict(at_most)).await
+    async fn evict(&self, at_most: u64, spared: HashSet<Digest>) -> Result<u64, Error> {
+        self.blocking(move |inner| inner.evict(at_most, &spared)).await
     }
 
     async fn suspend(&self) -> Result<(), Error> {

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use super::Inner;
@@ -17,8 +18,9 @@ struct Content {
 impl Inner {
     /// Removes content until at most so many bytes are left, first what nobody has asked for the
     /// longest. Who reads it goes on reading.
-    pub(super) fn evict(&self, at_most: u64) -> Result<u64, Error> {
+    pub(super) fn evict(&self, at_most: u64, spared: &HashSet<Digest>) -> Result<u64, Error> {
         let mut held = self.all_content()?;
+        held.retain(|content| !spared.contains(&content.digest));
         let mut left: u64 = held.iter().map(|content| content.size).sum();
         held.sort_unstable_by_key(|content| content.asked);
         for content in held {

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::buffers::{BUFFERS, CHUNK, SMALL};
-use crate::storage::ByteStream;
+use crate::storage::{ByteStream, UploadBytes};
 
 /// What is not longer is read at once.
 pub(super) const WHOLE: u64 = CHUNK as u64;
@@ -60,8 +61,21 @@ impl Reader {
     }
 }
 
+/// An upload that is read while it is written.
+pub(super) struct Coming(pub(super) Arc<File>);
+
+#[async_trait]
+impl UploadBytes for Coming {
+    async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let most = range.start.saturating_add(BUFFERS.chunk() as u64);
+        let (file, chunk) = (Arc::clone(&self.0), range.start..range.end.min(most));
+        spawn_blocking(move || read(&file, chunk)).await?
+    }
+}
+
 fn read(file: &File, chunk: Range<u64>) -> io::Result<Bytes> {
-    let length = usize::try_from(chunk.end - chunk.start).map_err(io::Error::other)?;
+    let length =
+        usize::try_from(chunk.end.saturating_sub(chunk.start)).map_err(io::Error::other)?;
     if length < SMALL {
         let mut bytes = BytesMut::zeroed(length);
         file.read_exact_at(&mut bytes, chunk.start)?;

@@ -325,6 +325,37 @@ async fn content_that_changed_on_the_disk_is_never_given_out_whole() {
         let blob = store.blob_open(&repository, &digest, Part::Whole).await.unwrap();
         let given: Vec<Bytes> = blob.bytes.try_collect().await.unwrap();
         assert_eq!(given.concat().len(), 3_000_000);
-        assert!(store.inner.trust.has(&digest, &path.metadata().unwrap()));
+        assert!(store.inner.trust.judged(&digest, &path.metadata().unwrap()) == Some(true));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_that_is_put_in_place_again_meanwhile_is_adopted() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| {
+        let store = Filesystem::open(&folder.path().join(name), Durability::Process).unwrap();
+        Arc::new(store)
+    };
+    let (below, local) = (open("below"), open("local"));
+    let digest = Digest::sha256(b"content");
+    let name = |name: &str| name.parse::<crate::oci::RepositoryName>().unwrap();
+    let push = |store: Arc<Filesystem>, to: crate::oci::RepositoryName| {
+        let digest = digest.clone();
+        async move {
+            let id = store.upload_create(&to).await.unwrap();
+            let bytes = stream::iter([Ok(Bytes::from_static(b"content"))]).boxed();
+            store.upload_append(&to, &id, None, bytes).await.unwrap();
+            store.upload_finish(&to, &id, &digest).await.unwrap();
+        }
+    };
+    push(Arc::clone(&below), name("a")).await;
+    let pushing = tokio::spawn({
+        let pushes = (0..2000).map(|number| push(Arc::clone(&below), name(&format!("b{number}"))));
+        stream::iter(pushes.collect::<Vec<_>>()).for_each(|push| push)
+    });
+    while !pushing.is_finished() {
+        let adopted = local.blob_adopt(&name("a"), &digest, &*below, &name("a")).await;
+        assert_eq!(adopted.unwrap(), 7);
+    }
+    pushing.await.unwrap();
 }

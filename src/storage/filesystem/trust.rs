@@ -18,10 +18,10 @@ const REMEMBERED: usize = 100_000;
 /// Content up to this size is hashed before its first byte leaves.
 const SMALL: u64 = 1024 * 1024;
 
-/// Which content was hashed since this process started, and has not been touched since. Other content
-/// may have changed on the disk: it is hashed when it is read for the first time.
+/// Which content was hashed since this process started, and has not been touched since, and whether it was
+/// right. Other content may have changed on the disk: it is hashed when it is read for the first time.
 #[derive(Default)]
-pub(super) struct Trust(Mutex<HashMap<Digest, Seen>>);
+pub(super) struct Trust(Mutex<HashMap<Digest, (Seen, bool)>>);
 
 /// What a file looked like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +39,20 @@ impl From<&Metadata> for Seen {
 }
 
 impl Trust {
-    /// Whether a file can be given out as it is.
-    pub(super) fn has(&self, digest: &Digest, file: &Metadata) -> bool {
+    /// Whether a file can be given out as it is; nothing where that has to be looked at.
+    pub(super) fn judged(&self, digest: &Digest, file: &Metadata) -> Option<bool> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(digest) == Some(&file.into())
+        let (as_it_was, is_right) = seen.get(digest)?;
+        (*as_it_was == file.into()).then_some(*is_right)
     }
 
     /// It was hashed, as it is now.
-    pub(super) fn add(&self, digest: &Digest, file: &Metadata) {
+    pub(super) fn add(&self, digest: &Digest, file: &Metadata, is_right: bool) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= REMEMBERED {
             seen.clear();
         }
-        seen.insert(digest.clone(), file.into());
+        seen.insert(digest.clone(), (file.into(), is_right));
     }
 
     /// Hashes a file that is small, or of which a part is wanted. Blocking.
@@ -68,11 +69,9 @@ impl Trust {
             digester.update(buffer.get(..count).unwrap_or_default());
             offset += count as u64;
         }
-        let good = digester.finish() == *digest;
-        if good {
-            self.add(digest, &metadata);
-        }
-        Ok(good)
+        let is_right = digester.finish() == *digest;
+        self.add(digest, &metadata, is_right);
+        Ok(is_right)
     }
 }
 
@@ -103,11 +102,12 @@ pub(super) fn checked(
             });
             let (digester, part) = hashing.await.map_err(io::Error::other)?;
             if given == size {
-                if digester.clone().finish() != digest {
+                let is_right = digester.clone().finish() == digest;
+                trust.add(&digest, &file, is_right);
+                if !is_right {
                     tracing::error!(%digest, "content is damaged; `verify` says which images need it");
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "damaged content"));
                 }
-                trust.add(&digest, &file);
             }
             Ok(Some((part, (bytes, digester, given))))
         }

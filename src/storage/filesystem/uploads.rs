@@ -1,18 +1,17 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
 use super::Inner;
 use super::files::{self, failed};
+use super::reader::Coming;
 use crate::oci::{Algorithm, Digest, Digester, RepositoryName};
 use crate::storage::{Error, UploadId, UploadState};
 
@@ -74,26 +73,20 @@ impl Inner {
         Ok(session.offset.load(Ordering::Acquire))
     }
 
-    /// Bytes that are there already, also while others are being written.
-    pub(super) fn upload_read(
+    /// The file of an upload, to be read while it is written.
+    pub(super) fn upload_open(
         &self,
         repository: &RepositoryName,
         id: &UploadId,
-        range: Range<u64>,
-    ) -> Result<Bytes, Error> {
-        let session = self.uploads.find(repository, id)?;
-        let end = range.end.min(session.offset.load(Ordering::Acquire));
-        let length = usize::try_from(end.saturating_sub(range.start)).unwrap_or_default();
+    ) -> Result<Coming, Error> {
+        self.uploads.find(repository, id)?;
         let path = self.layout.upload(id);
-        let mut bytes = BytesMut::zeroed(length);
-        match File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, range.start)) {
-            Ok(()) => Ok(bytes.freeze()),
-            // Nothing has come yet, or it is just becoming a blob.
-            Err(_) if length == 0 => Ok(Bytes::new()),
+        match File::open(&path) {
+            Ok(file) => Ok(Coming(Arc::new(file))),
             Err(error) if files::is_absent(&error) => {
                 Err(Error::UploadUnknown { repository: repository.clone(), id: id.to_string() })
             }
-            Err(error) => Err(failed("read", &path, error)),
+            Err(error) => Err(failed("open", &path, error)),
         }
     }
 
@@ -184,7 +177,7 @@ impl Inner {
         self.keep(&path, &state.repository, digest, state.offset)?;
         // The same file has another name now.
         if let Ok(metadata) = file.metadata() {
-            self.trust.add(digest, &metadata);
+            self.trust.add(digest, &metadata, true);
         }
         Ok(state.offset)
     }

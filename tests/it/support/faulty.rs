@@ -34,12 +34,20 @@ pub enum Fault {
     Answer(u16, Vec<(&'static str, String)>, String),
     /// Done, but only after so long.
     Delay(Duration),
+    /// Done, but only when it is told to.
+    Hold(tokio::sync::watch::Receiver<bool>),
     /// Done, but the answer's body ends after so many bytes, and with it the connection.
     CutAfter(usize),
     /// Done, but the answer's body stands still after so many bytes.
     StallAfter(usize),
     /// Done, but the answer's body waits after so many bytes until it is told to go on.
     PauseAfter(usize, tokio::sync::watch::Receiver<bool>),
+    /// Done, but the answer's body comes in pieces of so many bytes, after a pause each.
+    Drip(usize, Duration),
+    /// Done, but what can be had is at the same path of this place.
+    RedirectTo(String),
+    /// A page of a list with nothing but a text of so many bytes, and always another one behind it.
+    NextPage(usize),
     /// Done, but the connection ends without an answer.
     LoseReply,
     /// The connection ends before anything is done, after so many bytes of the request's body.
@@ -88,28 +96,29 @@ struct Rule {
 
 impl Faulty {
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with("127.0.0.1:0", None, Arc::default()).await
     }
 
     /// With TLS, showing the certificate in these PEM files.
     pub async fn start_tls(certificate: &Path, key: &Path) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let chain = CertificateDer::pem_file_iter(certificate).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                chain.map(Result::unwrap).collect(),
-                PrivateKeyDer::from_pem_file(key).unwrap(),
-            )
-            .unwrap();
-        Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await
+        let tls = acceptor(certificate, key);
+        Self::start_with("127.0.0.1:0", Some(tls), Arc::default()).await
     }
 
-    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let inner = Arc::new(Inner::default());
+    /// The same at this address, one of several hosts that know the same.
+    pub async fn start_tls_at(
+        address: &str,
+        memory: &Arc<Memory>,
+        certificate: &Path,
+        key: &Path,
+    ) -> Self {
+        let tls = acceptor(certificate, key);
+        Self::start_with(address, Some(tls), Arc::clone(memory)).await
+    }
+
+    async fn start_with(address: &str, tls: Option<TlsAcceptor>, memory: Arc<Memory>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let inner = Arc::new(Inner { memory, ..Inner::default() });
         let serving = Arc::clone(&inner);
         Self {
             address: listener.local_addr().unwrap(),
@@ -177,6 +186,21 @@ impl Drop for Faulty {
     }
 }
 
+fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain = CertificateDer::pem_file_iter(certificate).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            chain.map(Result::unwrap).collect(),
+            PrivateKeyDer::from_pem_file(key).unwrap(),
+        )
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
 type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, std::io::Error>>>;
 
 async fn serve(
@@ -200,6 +224,7 @@ impl Inner {
         let position = {
             let mut recorded = self.recorded.lock().unwrap();
             let headers = request.headers().clone();
+            let path = path.clone();
             recorded.push(Recorded { method: method.clone(), path, headers, body_bytes: 0 });
             recorded.len() - 1
         };
@@ -215,16 +240,27 @@ impl Inner {
         if let Some(recorded) = self.recorded.lock().unwrap().get_mut(position) {
             recorded.body_bytes = body.len();
         }
-        if let Some(Fault::Delay(delay)) = &fault {
-            tokio::time::sleep(*delay).await;
-        }
-        if let Some(Fault::Answer(status, headers, text)) = fault {
-            return Ok(scripted(status, headers, text));
+        match fault.clone() {
+            Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
+            Some(Fault::Hold(mut gate)) => drop(gate.wait_for(|open| *open).await),
+            Some(Fault::Answer(status, headers, text)) => {
+                return Ok(scripted(status, headers, text));
+            }
+            Some(Fault::NextPage(size)) => {
+                let link = format!("<?page={position}>; rel=\"next\"");
+                let text =
+                    format!("{{\"tags\":[],\"manifests\":[],\"x\":\"{}\"}}", "x".repeat(size));
+                return Ok(scripted(200, vec![("link", link)], text));
+            }
+            _ => {}
         }
         let answer = self.memory.answer(&Request::from_parts(parts, body));
         let is_head = method == Method::HEAD;
         match fault {
             Some(Fault::LoseReply) => Err(gone()),
+            Some(Fault::RedirectTo(place)) if answer.status().is_success() => {
+                Ok(scripted(307, vec![("location", place + &path)], String::new()))
+            }
             fault => Ok(distorted(answer, fault, is_head)),
         }
     }
@@ -289,6 +325,15 @@ fn distorted(answer: Response<Bytes>, fault: Option<Fault>, is_head: bool) -> Re
                 Ok(Frame::data(rest))
             };
             end = Some(stream::once(going_on).boxed());
+        }
+        Some(Fault::Drip(size, pause)) => {
+            let rest = bytes.split_off(0);
+            let pieces: Vec<Bytes> = rest.chunks(size).map(|piece| rest.slice_ref(piece)).collect();
+            let dripping = stream::iter(pieces).then(move |piece| async move {
+                tokio::time::sleep(pause).await;
+                Ok(Frame::data(piece))
+            });
+            end = Some(dripping.boxed());
         }
         Some(Fault::Header(name, value)) => {
             parts.headers.remove(name);

@@ -26,6 +26,14 @@ pub enum Access {
         password: String,
         expires_in: u64,
     },
+    /// As Docker Hub: tokens from another host, its realm, that knows the registry as a service. Who logs
+    /// in gets what is asked for, anybody else what pulls outside `private/`.
+    Elsewhere {
+        realm: String,
+        service: String,
+        user: String,
+        password: String,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +98,7 @@ impl Memory {
     pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let path = request.uri().path().to_owned();
         let query: HashMap<String, String> = self.query(request).into_iter().collect();
-        if path == "/token" {
+        if self.is_realm(&path) {
             return self.token(request);
         }
         if let Some(refusal) = self.refusal(request, &path, &query) {
@@ -251,22 +259,39 @@ impl Memory {
         answer.body(body.to_string().into()).unwrap()
     }
 
+    fn is_realm(&self, path: &str) -> bool {
+        match &*self.access.lock().unwrap() {
+            Access::Elsewhere { realm, .. } => realm.ends_with(path) && path.len() > 1,
+            _ => path == "/token",
+        }
+    }
+
     fn token(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let Access::Bearer { user, password, expires_in } = self.access.lock().unwrap().clone()
-        else {
-            return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no tokens here");
+        let access = self.access.lock().unwrap().clone();
+        let query = self.query(request);
+        let (user, password, expires_in) = match &access {
+            Access::Bearer { user, password, expires_in } => (user, password, *expires_in),
+            Access::Elsewhere { service, user, password, .. } => {
+                if !query.contains(&("service".to_owned(), service.clone())) {
+                    return error(StatusCode::BAD_REQUEST, "UNSUPPORTED", "no such service");
+                }
+                (user, password, 300)
+            }
+            _ => return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no tokens here"),
         };
-        if request.headers().contains_key(header::AUTHORIZATION)
-            && !is_basic(request.headers(), &user, &password)
-        {
+        let known = request.headers().contains_key(header::AUTHORIZATION);
+        if known && !is_basic(request.headers(), user, password) {
             return reply(
                 StatusCode::UNAUTHORIZED,
                 r#"{"details":"incorrect username or password"}"#,
             );
         }
-        let known = request.headers().contains_key(header::AUTHORIZATION);
-        let scopes = self.query(request).into_iter().filter(|(name, _)| name == "scope");
-        let scopes = scopes.map(|(_, scope)| scope).filter(|_| known).collect();
+        let anybodys = |scope: &String| {
+            matches!(access, Access::Elsewhere { .. }) && !scope.starts_with("repository:private/")
+        };
+        let scopes = query.into_iter().filter(|(name, _)| name == "scope");
+        let scopes = scopes.map(|(_, scope)| scope).filter(|scope| known || anybodys(scope));
+        let scopes = scopes.collect();
         let mut state = self.state.lock().unwrap();
         state.counter += 1;
         let token = format!("token-{}", state.counter);
@@ -296,6 +321,12 @@ impl Memory {
                 }
                 let host = request.headers().get(header::HOST).unwrap().to_str().unwrap();
                 format!("Bearer realm=\"http://{host}/token\",service=\"test\"")
+            }
+            Access::Elsewhere { realm, service, .. } => {
+                if self.token_allows(request, path, query) {
+                    return None;
+                }
+                format!("Bearer realm=\"{realm}\",service=\"{service}\"")
             }
         };
         let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");

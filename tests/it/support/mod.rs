@@ -1,5 +1,6 @@
 //! What several topics need: running programs, images, servers that do wrong.
 
+pub mod alone;
 pub mod browser;
 pub mod clients;
 pub mod distribution;

@@ -1,6 +1,7 @@
 //! A registry below the one under test, for tests that block.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Method;
@@ -50,6 +51,13 @@ impl Upstream {
         Gate(open)
     }
 
+    /// Lets the next GET of `path` wait for its answer.
+    pub fn hold_back(&self, path: &str) -> Gate {
+        let (open, gate) = watch::channel(false);
+        self.faulty.fault(1, Method::GET, path, Fault::Hold(gate));
+        Gate(open)
+    }
+
     /// How many GETs of blobs and manifests had `path` in their path.
     pub fn gets(&self, path: &str) -> usize {
         self.faulty.count(Method::GET, path)
@@ -95,5 +103,22 @@ pub fn over_with(namespace: NamespaceConfig, change: impl FnOnce(&mut Config)) -
         config.namespaces.push(namespace);
         config.cache.idle = Period(Duration::from_secs(2));
         change(config);
+    })
+}
+
+/// How many blobs are being fetched into the cache.
+pub fn fetches(registry: &Registry) -> usize {
+    let folder = registry.folder.path().join("storage/layers/cache/uploads");
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+/// A file of this size in a folder or below.
+pub fn file_of_size(folder: &Path, size: u64) -> Option<PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let kind = entry.metadata().ok()?;
+        match kind.is_dir() {
+            true => file_of_size(&entry.path(), size),
+            false => (kind.len() == size).then(|| entry.path()),
+        }
     })
 }

@@ -1,0 +1,36 @@
+//! Images that pointers name, each with its own way to it.
+
+use serde_json::json;
+
+use crate::support::registry::Registry;
+use crate::support::upstream::Upstream;
+use crate::support::wait::wait_until;
+
+#[test]
+fn a_pointer_does_not_fail_because_another_leads_nowhere() {
+    let upstream = Upstream::start();
+    let first = upstream.hold("first", "1", "first", 10);
+    let second = upstream.hold("second", "2", "second", 10);
+    let registry = Registry::start_with(|config| config.speculative.accept_pointers = true);
+    let pointer = |tag: &str, at: &str, digest: &str, size: usize| {
+        json!({"name": "quay.io/org/img", "tag": tag, "digest": digest, "size": size,
+               "url": format!("http://{}/v2/{at}", upstream.faulty.address), "token": "hush"})
+    };
+    let pointers = json!({"pointers": [
+        pointer("1", "first", first.root.digest().as_str(), first.root.bytes().len()),
+        pointer("2", "second", second.root.digest().as_str(), second.root.bytes().len()),
+    ]});
+    let left = registry.request("PUT", "/zuul/v1/pointers", pointers.to_string().as_bytes());
+    assert_eq!(left.status, 200, "{left:?}");
+    // By digest it is asked for through the first pointer first, which opens only the first image.
+    let gate = upstream.hold_back("/v2/first/manifests/");
+    let path = format!("/v2/quay.io/org/img/manifests/{}", second.root.digest());
+    std::thread::scope(|scope| {
+        let by_digest = scope.spawn(|| registry.anonymous("GET", &path));
+        wait_until(|| upstream.gets("/v2/first/manifests/") == 1);
+        let by_tag = registry.anonymous("GET", "/v2/quay.io/org/img/manifests/2");
+        assert_eq!((by_tag.status, by_digest.is_finished()), (200, false), "{by_tag:?}");
+        gate.open();
+        assert_eq!(by_digest.join().unwrap().body, second.root.bytes()[..]);
+    });
+}
