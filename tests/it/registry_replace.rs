@@ -1,5 +1,6 @@
 //! The program replaced while it is used: SIGTERM to the old one, the new one takes over.
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use zuul_images::oci::Digest;
 use zuul_images::zuul::Connection;
 
-use crate::support::http::{open, receive, send};
+use crate::support::http::{ask, open, receive, send};
 use crate::support::images::{digest_of, push_image, repository};
 use crate::support::process::{Served, init, registry};
 use crate::support::registry::basic;
@@ -75,9 +76,13 @@ fn an_upload_that_runs_ends_at_the_old_one_and_goes_on_at_the_new_one() {
     let new = std::thread::scope(|scope| {
         let new = scope.spawn(|| Served::start_on(address, &options));
         let ending = scope.spawn(move || old.terminate());
-        // The new one has the sockets now, and waits for the store.
-        wait_until(|| std::net::TcpStream::connect(address).is_ok());
-        let healthy = scope.spawn(move || send(address, "GET", "/healthz", &[], b"").status);
+        // Whichever of the two listens answers: the new one waits for the store. Between them nobody does.
+        let stream = OnceCell::new();
+        wait_until(|| {
+            std::net::TcpStream::connect(address).is_ok_and(|new| stream.set(new).is_ok())
+        });
+        let asked = ask(stream.into_inner().unwrap(), address, "GET", "/healthz", &[]);
+        let healthy = scope.spawn(move || receive(asked).status);
         chunk.write_all(b"+end").unwrap();
         let answer = receive(chunk);
         assert_eq!((answer.status, answer.header("range")), (202, "0-7"));

@@ -58,7 +58,17 @@ pub fn send(
 
 /// Sends the head of a request; the test goes on with the body, or does not.
 pub fn open(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> TcpStream {
-    let mut stream = TcpStream::connect(to).unwrap();
+    ask(TcpStream::connect(to).unwrap(), to, method, path, headers)
+}
+
+/// The same on a connection that is there already.
+pub fn ask(
+    mut stream: TcpStream,
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> TcpStream {
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
     for (name, value) in headers {
