@@ -1,9 +1,15 @@
 //! What the figures were measured on.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use super::Outcome;
 
 pub fn describe() -> Value {
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -32,6 +38,30 @@ pub fn describe() -> Value {
 pub fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
+}
+
+/// Waits until the disk below `folder` is told of no more blocks that deleted files have left. A file system
+/// mounted with `discard` goes on with that for seconds, and whatever changes files meanwhile waits for it.
+pub fn await_discards(folder: &Path) -> Outcome<()> {
+    const QUIET: Duration = Duration::from_millis(400);
+    let mut before = discards(folder)?;
+    loop {
+        sleep(QUIET);
+        let now = discards(folder)?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+    }
+}
+
+/// How many discards were done so far (Linux, Documentation/block/stat.rst); none where no disk is below.
+fn discards(folder: &Path) -> Outcome<u64> {
+    let device = fs::metadata(folder)?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let stat = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"));
+    let count = stat.ok().and_then(|stat| stat.split_whitespace().nth(11)?.parse().ok());
+    Ok(count.unwrap_or_default())
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {

@@ -10,6 +10,7 @@ use super::contestants::Contestant::{
     self, Commit, Distribution, Process, Receiver, SyncingReceiver, Zuul,
 };
 use super::load::{self, Image};
+use super::machine;
 use super::scenario::{Bench, Goal, LARGE, Scenario};
 
 const MIB: u64 = 1024 * 1024;
@@ -85,7 +86,8 @@ fn settle(folder: &Path) -> Outcome<()> {
     let mut touched = Ok(());
     TOUCHED.call_once(|| touched = touch(&folder.join("touched")));
     touched?;
-    Ok(rustix::fs::syncfs(File::open(folder)?)?)
+    rustix::fs::syncfs(File::open(folder)?)?;
+    machine::await_discards(folder)
 }
 
 fn touch(path: &Path) -> Outcome<()> {
