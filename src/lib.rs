@@ -6,7 +6,7 @@
 //! ```text
 //! bin → cli → {sync, upload} → copy → client → http → tls → oci;   cli → promote → client → auth → oci
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
-//!             registry → pointers → client
+//!             registry → pointers → client;   webapi → http
 //! leaves: zuul, hostconfig
 //! ```
 
@@ -27,4 +27,5 @@ pub mod storage;
 pub mod sync;
 pub mod tls;
 pub mod upload;
+pub mod webapi;
 pub mod zuul;

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room uses.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
     ("auth", &["oci"]),
     ("tls", &["oci"]),
     ("http", &["oci", "tls"]),
+    ("webapi", &["http", "oci"]),
     ("client", &["auth", "http", "oci", "zuul"]),
     ("copy", &["client", "oci", "zuul"]),
     ("sync", &["client", "copy", "oci", "zuul"]),

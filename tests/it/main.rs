@@ -54,4 +54,5 @@ mod support;
 mod tenants;
 mod trust;
 mod trust_constraints;
+mod webapi;
 mod zuul_registry;

@@ -19,4 +19,5 @@ pub mod sample;
 pub mod site;
 pub mod upstream;
 pub mod wait;
+pub mod web;
 pub mod zuul_registry;
