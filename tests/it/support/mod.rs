@@ -11,6 +11,7 @@ pub mod faulty;
 pub mod http;
 pub mod images;
 pub mod memory;
+pub mod podman;
 pub mod process;
 pub mod programs;
 pub mod proxied;
