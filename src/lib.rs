@@ -4,7 +4,8 @@
 //! (`tests/it/house.rs` checks it):
 //!
 //! ```text
-//! bin → cli → {sync, upload} → copy → client → http → tls → oci;   cli → promote → client → auth → oci
+//! bin → cli → {sync, upload} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
+//!       cli → promote → client
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client;   webapi → http
 //! leaves: zuul, hostconfig
@@ -17,6 +18,7 @@ pub mod copy;
 pub mod hostconfig;
 pub mod http;
 pub mod layers;
+pub mod layout;
 pub mod oci;
 pub mod pointers;
 pub mod promote;

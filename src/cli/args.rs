@@ -107,7 +107,7 @@ impl Network {
     /// How blobs are moved.
     #[must_use]
     pub fn copying(&self) -> copy::Options {
-        copy::Options { parallel: self.parallel.into(), dry_run: false, platforms: Vec::new() }
+        copy::Options { parallel: self.parallel.into(), ..copy::Options::default() }
     }
 
     fn trust(&self, connections: &[Connection]) -> Result<Trust, Failure> {

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::registry::StartError;
-use crate::{auth, client, copy, hostconfig, http, promote, storage, sync, tls, upload, zuul};
+use crate::{
+    auth, client, copy, hostconfig, http, layout, promote, storage, sync, tls, upload, zuul,
+};
 
 /// Why a program did not do its work.
 #[derive(Debug, Serialize)]
@@ -109,6 +111,15 @@ impl From<http::Error> for Failure {
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Self {
         Self::failed(error.kind(), error)
+    }
+}
+
+impl From<layout::Error> for Failure {
+    fn from(error: layout::Error) -> Self {
+        match error.is_input() {
+            true => Self::input(error),
+            false => Self::failed(error.kind(), error),
+        }
     }
 }
 

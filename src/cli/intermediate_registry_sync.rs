@@ -11,7 +11,8 @@ use super::exit::Failure;
 use super::output::{self, Report};
 use super::progress::Bars;
 use crate::copy::Options;
-use crate::oci::{ImageReference, Platform};
+use crate::layout::Layout;
+use crate::oci::{ImageReference, LayoutReference, Location, Platform};
 use crate::sync::{self, Build, BuildId, Moved, Pull as Artifacts, Pulled};
 use crate::zuul::{self, Connection, ImageList, Label};
 
@@ -35,6 +36,7 @@ Examples:
   intermediate-registry-sync pull --artifacts artifacts.json --from intermediate.json --to buildset.json
   intermediate-registry-sync copy quay.io/org/img:1 registry.example.org/img:1
   intermediate-registry-sync copy --all-tags quay.io/org/img registry.example.org/img
+  intermediate-registry-sync copy oci-archive:img.tar registry.example.org/img:1
 
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused by a safety rule (nothing was tagged).";
 
@@ -111,9 +113,11 @@ struct Pull {
 
 #[derive(Debug, Args)]
 struct Copy {
-    /// [docker://]HOST[:PORT]/REPO[:TAG|@DIGEST]
+    /// [docker://]HOST[:PORT]/REPO[:TAG|@DIGEST], oci:DIR[:NAME], oci-archive:FILE[:NAME] or
+    /// docker-archive:FILE[:NAME]; NAME is a tag, a whole reference or @POSITION, and needed only among
+    /// several images
     #[arg(value_name = "SRC")]
-    source: ImageReference,
+    source: Location,
 
     /// [docker://]HOST[:PORT]/REPO[:TAG]
     #[arg(value_name = "DST")]
@@ -200,9 +204,13 @@ impl Pull {
 
 impl Copy {
     async fn run(self, bars: &Bars) -> Result<Moved, Failure> {
-        if self.all_tags && (self.source.tag.is_some() || self.destination.tag.is_some()) {
+        let names_one = match &self.source {
+            Location::Registry(source) => source.tag.is_some(),
+            Location::Layout(_) => true,
+        };
+        if self.all_tags && (names_one || self.destination.tag.is_some()) {
             return Err(Failure::input(
-                "--all-tags copies every tag: give SRC and DST without one",
+                "--all-tags copies every tag: give SRC and DST as repositories, without a tag",
             ));
         }
         if let Some(credentials) = self.moving.network.registry_credentials()? {
@@ -210,8 +218,18 @@ impl Copy {
         }
         let client = self.moving.network.client(&[])?;
         let options = Options { platforms: self.platform, ..self.moving.options() };
-        let (from, to) = (&self.source, &self.destination);
-        Ok(sync::copy(&client, from, to, self.all_tags, &options, bars).await?)
+        let to = &self.destination;
+        let source = match self.source {
+            Location::Registry(from) if self.all_tags => {
+                return Ok(sync::copy_all_tags(&client, &from, to, &options, bars).await?);
+            }
+            Location::Registry(from) => from.into(),
+            Location::Layout(LayoutReference { transport, path, choice }) => {
+                let layout = Layout::open(transport, &path).await?;
+                layout.image(choice.as_ref()).await?.into()
+            }
+        };
+        Ok(sync::copy(&client, source, to, &options, bars).await?)
     }
 }
 

@@ -36,8 +36,9 @@ impl<'a> Mover<'a> {
     pub(super) async fn place(&self, job: &BlobJob) -> Result<Totals, Error> {
         let mut totals = Totals::default();
         let mut has_it: Option<RepositoryName> = (job.targets.first())
-            .filter(|target| target.to.registry() == job.from.registry())
-            .map(|_| job.from.name().clone());
+            .and_then(|target| Some((target, job.from.repository()?)))
+            .filter(|(target, from)| target.to.registry() == from.registry())
+            .map(|(_, from)| from.name().clone());
         for target in &job.targets {
             let placed = match self.dry_run {
                 true => look(job, target, has_it.is_some()).await,

@@ -1,4 +1,7 @@
+use std::error::Error as _;
+
 use crate::client;
+use crate::layout;
 use crate::oci::Digest;
 
 /// Why images were not carried. Unless a registry failed while the tags themselves were written,
@@ -54,11 +57,23 @@ pub enum Error {
         /// What happened.
         source: Box<client::Error>,
     },
+    /// What lies in a layout or archive cannot be carried.
+    #[error("copying {item}: {source}")]
+    Layout {
+        /// Which image.
+        item: String,
+        /// What happened.
+        source: layout::Error,
+    },
 }
 
 impl Error {
     pub(super) fn client(item: &str, source: client::Error) -> Self {
         Self::Client { item: item.to_owned(), source: Box::new(source) }
+    }
+
+    pub(super) fn layout(item: &str, source: layout::Error) -> Self {
+        Self::Layout { item: item.to_owned(), source }
     }
 
     /// One word for the meaning, for machines.
@@ -70,7 +85,18 @@ impl Error {
             Self::Conflict { .. } => "conflict",
             Self::Platform { .. } => "platform",
             Self::Unsupported { .. } => "unsupported",
-            Self::Client { source, .. } => source.kind(),
+            Self::Client { source, .. } => {
+                // What the client was to send may have been a layout's.
+                let mut cause = source.source();
+                while let Some(error) = cause {
+                    if let Some(layout) = error.downcast_ref::<layout::Error>() {
+                        return layout.kind();
+                    }
+                    cause = error.source();
+                }
+                source.kind()
+            }
+            Self::Layout { source, .. } => source.kind(),
         }
     }
 
@@ -89,7 +115,8 @@ impl Error {
             | Self::Conflict { item, .. }
             | Self::Platform { item, .. }
             | Self::Unsupported { item, .. }
-            | Self::Client { item, .. } => item,
+            | Self::Client { item, .. }
+            | Self::Layout { item, .. } => item,
         }
     }
 }

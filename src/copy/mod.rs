@@ -1,15 +1,16 @@
-//! Carries images from repository to repository: looks, plans, moves, tags last.
+//! Carries images from a repository, layout or archive to a repository: looks, plans, moves, tags last.
 //!
 //! Bytes are never re-encoded (image-spec, "descriptor.md": a digest names bytes). Nothing is
 //! tagged before everything of every image is in place; every blob is read once and sent once for
 //! each registry, mounted into its other repositories (distribution-spec, "Mounting a blob from
 //! another repository"), and streamed from source to destination without a temporary file. How a
-//! request is made is `client`'s; which images go where is decided above.
+//! request is made is `client`'s, how files are read is `layout`'s; which images go where is decided above.
 
 mod blobs;
 mod error;
 mod plan;
 mod progress;
+mod reader;
 mod resolve;
 mod run;
 mod source;
@@ -18,6 +19,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::error::Error;
 pub use self::progress::Progress;
+pub use self::reader::Source;
 pub use self::run::run;
 
 use crate::oci::{Digest, ImageReference, Platform};
@@ -25,17 +27,24 @@ use crate::zuul::Origin;
 
 /// One image to carry.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub struct Item<S = Source> {
     /// What people call it, for the outcome: `<repository>:<tag>` as a job spells it.
     pub name: String,
     /// Where it is.
-    pub from: ImageReference,
+    pub from: S,
     /// Where it is to be.
     pub to: ImageReference,
     /// Refuse if the source is another digest than this.
     pub expect: Option<Digest>,
     /// Which builds it is carried from and for.
     pub builds: Builds,
+}
+
+impl From<Item<ImageReference>> for Item {
+    fn from(item: Item<ImageReference>) -> Self {
+        let Item { name, from, to, expect, builds } = item;
+        Self { name, from: from.into(), to, expect, builds }
+    }
 }
 
 /// What registries are told of the builds behind an image; those that do not know builds ignore it.
@@ -83,7 +92,7 @@ pub struct ImageOutcome {
     pub name: String,
     /// Where it was.
     #[serde(serialize_with = "as_text")]
-    pub from: ImageReference,
+    pub from: Source,
     /// Where it is now.
     #[serde(serialize_with = "as_text")]
     pub to: ImageReference,

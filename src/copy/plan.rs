@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Error;
+use super::reader::Reader;
 use super::resolve::Resolved;
 use crate::client::Repository;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName};
@@ -20,7 +21,7 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct BlobJob {
     pub(super) blob: Descriptor,
-    pub(super) from: Repository,
+    pub(super) from: Reader,
     pub(super) targets: Vec<Target>,
     /// `FROM to TO` of the first image that needs it, for errors.
     pub(super) item: String,

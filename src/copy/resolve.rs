@@ -2,6 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::reader::Reader;
 use super::source::Sources;
 use super::{Error, Item, Options};
 use crate::client::{self, Client, ManifestHead, Repository};
@@ -12,7 +13,7 @@ use crate::oci::{Digest, Manifest, Platform, Reference};
 pub(super) struct Resolved {
     /// `FROM to TO`, for errors.
     pub(super) name: String,
-    pub(super) from: Repository,
+    pub(super) from: Reader,
     pub(super) to: Repository,
     pub(super) reference: Reference,
     pub(super) digest: Digest,
@@ -49,7 +50,7 @@ pub(super) async fn resolve(
 ) -> Result<Resolved, Error> {
     let name = format!("{} to {}", item.from, item.to);
     let builds = &item.builds;
-    let from = client.image(&item.from).for_build(builds.reader.as_ref());
+    let from = item.from.reader(client, builds);
     let to = client.image(&item.to).for_build(builds.origin.as_ref());
     let to = if options.dry_run { to } else { to.writable() };
     let to = if builds.keep_pushed { to.keeping_pushed() } else { to };
@@ -84,7 +85,9 @@ pub(super) async fn resolve(
     if there.as_ref().is_some_and(|there| there.digest == digest) {
         return Ok(resolved(digest, platforms, None));
     }
-    let in_place = from.registry() == to.registry() && from.name() == to.name();
+    let in_place = from
+        .repository()
+        .is_some_and(|from| from.registry() == to.registry() && from.name() == to.name());
     let fresh = there.is_none();
     let below = match in_place {
         true => Vec::new(),
@@ -111,7 +114,7 @@ fn heights(levels: Vec<Vec<Manifest>>) -> Vec<(usize, Manifest)> {
 struct Look<'a> {
     name: &'a str,
     sources: &'a Sources,
-    from: &'a Repository,
+    from: &'a Reader,
     to: &'a Repository,
     options: &'a Options,
 }
@@ -124,19 +127,19 @@ impl Look<'_> {
         there: Option<&ManifestHead>,
     ) -> Result<(Digest, Option<Manifest>), Error> {
         let whole = self.options.platforms.is_empty();
-        let reference = &item.from.reference;
+        let reference = &item.from.reference();
         // Reading a manifest tells its digest as well, so HEAD pays only where reading may be spared.
-        let digest = match (reference, there) {
-            (Reference::Digest(digest), _) => Some(digest.clone()),
-            (Reference::Tag(_), Some(_)) if whole => {
-                match self.sources.digest(self.from, reference).await {
+        let digest = match (reference, there, self.from) {
+            (Reference::Digest(digest), ..) => Some(digest.clone()),
+            (Reference::Tag(_), Some(_), Reader::Registry(from)) if whole => {
+                match self.sources.digest(from, reference).await {
                     Ok(digest) => Some(digest.ok_or_else(|| self.not_found())?),
                     // An answer to HEAD has no words; that to GET says why.
                     Err(error) if error.is_denied() => None,
                     Err(error) => return Err(self.failed(error)),
                 }
             }
-            (Reference::Tag(_), _) => None,
+            (Reference::Tag(_), ..) => None,
         };
         if let Some(digest) = digest {
             self.demand(item, &digest)?;
@@ -258,7 +261,14 @@ impl Look<'_> {
     }
 
     async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
-        let found = self.sources.manifest(self.from, reference).await;
+        let found = match (self.from, reference) {
+            (Reader::Registry(from), _) => self.sources.manifest(from, reference).await,
+            (Reader::Layout(from), Reference::Digest(digest)) => {
+                let read = from.manifest(digest).await;
+                return read.map_err(|source| Error::layout(self.name, source));
+            }
+            (Reader::Layout(_), Reference::Tag(_)) => Ok(None),
+        };
         found.map_err(|error| self.failed(error))?.ok_or_else(|| self.not_found())
     }
 

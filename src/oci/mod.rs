@@ -9,6 +9,7 @@
 mod conversions;
 mod descriptor;
 mod digest;
+mod location;
 mod manifest;
 pub mod media_type;
 mod name;
@@ -21,6 +22,7 @@ pub use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 pub(crate) use self::conversions::text_conversions;
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::digest::{Algorithm, Digest, Digester};
+pub use self::location::{Choice, LayoutReference, Location, Transport};
 pub use self::manifest::{Content, Image, Index, MAX_MANIFEST_BYTES, Manifest};
 pub use self::name::{Reference, RepositoryName, Tag};
 pub use self::reference::{ImageReference, Registry};
@@ -57,6 +59,14 @@ pub enum Error {
     /// Not `HOST[:PORT]`.
     #[error("`{value}` is not a registry: {reason}")]
     Registry {
+        /// What was given.
+        value: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// Not a place on a disk as containers-transports(5) spells them.
+    #[error("`{value}` is no place of an image: {reason}")]
+    Location {
         /// What was given.
         value: String,
         /// Which rule it breaks.

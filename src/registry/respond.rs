@@ -219,7 +219,7 @@ fn invalid(error: &oci::Error, method: &Method) -> (StatusCode, OciErrorCode) {
         }
         oci::Error::Tag { .. } => (StatusCode::NOT_FOUND, OciErrorCode::ManifestUnknown),
         oci::Error::Digest { .. } => (StatusCode::BAD_REQUEST, OciErrorCode::DigestInvalid),
-        oci::Error::Name { .. } | oci::Error::Registry { .. } => {
+        oci::Error::Name { .. } | oci::Error::Registry { .. } | oci::Error::Location { .. } => {
             (StatusCode::BAD_REQUEST, OciErrorCode::NameInvalid)
         }
         oci::Error::Manifest { .. } | oci::Error::Platform { .. } => {

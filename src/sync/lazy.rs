@@ -5,9 +5,9 @@ use std::iter::Peekable;
 use futures_util::stream::{self, StreamExt};
 use http::Method;
 
-use super::Error;
+use super::{Error, RegistryItem};
 use crate::client::{self, Client, Said};
-use crate::copy::{self, ImageOutcome, Item, Options};
+use crate::copy::{self, ImageOutcome, Options};
 use crate::oci::{Digest, Reference, Registry, Tag};
 use crate::zuul::{
     ImageWanted, Issued, Pointer, PointerUrl, Pointers, PointersTaken, PullToken, Refusal, Taken,
@@ -68,7 +68,7 @@ pub(super) struct Lazy<'a> {
 
 impl Lazy<'_> {
     /// Leaves a pointer for every item it can; the answers are in their order. No byte of a blob moves.
-    pub(super) async fn leave(&self, items: &[Item]) -> Result<Vec<Left>, Error> {
+    pub(super) async fn leave(&self, items: &[RegistryItem]) -> Result<Vec<Left>, Error> {
         let found = self.find(items).await?;
         let mut left = Vec::new();
         let mut pointers = Vec::new();
@@ -107,7 +107,7 @@ impl Lazy<'_> {
     }
 
     /// What the source has, or why it cannot be pointed at.
-    async fn find(&self, items: &[Item]) -> Result<Vec<Result<Found, String>>, Error> {
+    async fn find(&self, items: &[RegistryItem]) -> Result<Vec<Result<Found, String>>, Error> {
         let mut found = Vec::new();
         for items in items.chunks(AT_ONCE) {
             let images = items.iter().map(wanted).collect::<Result<_, Error>>()?;
@@ -132,9 +132,9 @@ impl Lazy<'_> {
 
     /// A registry that issues no tokens, and said so in these words, is pointed at only if everybody may
     /// read it.
-    async fn look(&self, items: &[Item], words: &str) -> Vec<Result<Found, String>> {
+    async fn look(&self, items: &[RegistryItem], words: &str) -> Vec<Result<Found, String>> {
         let everybody = self.client.anonymous();
-        let look = |item: &Item| {
+        let look = |item: &RegistryItem| {
             let repository = everybody.image(&item.from).for_build(item.builds.reader.as_ref());
             let reference = item.from.reference.clone();
             async move { open(&repository, &reference).await }
@@ -156,7 +156,7 @@ impl Lazy<'_> {
         found.into_iter().map(judge).collect()
     }
 
-    fn pointer(&self, item: &Item, found: Found) -> Result<Pointer, Error> {
+    fn pointer(&self, item: &RegistryItem, found: Found) -> Result<Pointer, Error> {
         let plain = self.client.is_plain(self.from);
         Ok(Pointer {
             name: item.to.repository.clone(),
@@ -220,7 +220,7 @@ fn portion(rest: &mut Peekable<impl Iterator<Item = Pointer>>) -> Vec<Pointer> {
     portion
 }
 
-fn wanted(item: &Item) -> Result<ImageWanted, Error> {
+fn wanted(item: &RegistryItem) -> Result<ImageWanted, Error> {
     let repository = item.from.repository.clone();
     Ok(ImageWanted { repository, tag: tag(&item.from.reference)? })
 }
@@ -232,7 +232,7 @@ fn tag(reference: &Reference) -> Result<Tag, Error> {
     }
 }
 
-fn issued_to(item: &Item, issued: Issued) -> Result<Result<Found, String>, Error> {
+fn issued_to(item: &RegistryItem, issued: Issued) -> Result<Result<Found, String>, Error> {
     let name = || format!("{} to {}", item.from, item.to);
     match issued {
         Issued::Token { digest, size, token, expires, origin } => {
@@ -267,10 +267,10 @@ async fn open(
     }
 }
 
-fn outcome(item: &Item, pointer: &Pointer) -> ImageOutcome {
+fn outcome(item: &RegistryItem, pointer: &Pointer) -> ImageOutcome {
     ImageOutcome {
         name: item.name.clone(),
-        from: item.from.clone(),
+        from: item.from.clone().into(),
         to: item.to.clone(),
         digest: pointer.digest.clone(),
         platforms: Vec::new(),

@@ -12,10 +12,14 @@ use serde::Serialize;
 
 pub use self::pull::{Pull, Pulled, PulledImage, pull};
 pub use self::push::{Build, BuildId, push};
-pub use self::references::copy;
-use crate::copy::Outcome;
+pub use self::references::{copy, copy_all_tags};
+use crate::copy::{Item, Outcome};
+use crate::oci::ImageReference;
 use crate::zuul::{self, ImageArtifact, Returned};
 use crate::{client, copy, oci};
+
+/// An image of a registry to be carried.
+type RegistryItem = Item<ImageReference>;
 
 /// What was moved.
 #[derive(Debug, Serialize)]

@@ -4,7 +4,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::lazy::{Lazy, Left};
-use super::{BuildId, Error};
+use super::{BuildId, Error, RegistryItem};
 use crate::client::Client;
 use crate::copy::{self, Builds, ImageOutcome, Item, Options, Progress, Totals};
 use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag, printable};
@@ -102,6 +102,7 @@ pub async fn pull(
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();
     if !copied.is_empty() {
+        let copied = copied.into_iter().map(Item::from).collect();
         let outcome = copy::run(client, copied, options, progress).await.map_err(refused)?;
         totals = outcome.totals;
         outcomes = outcome.images;
@@ -120,7 +121,7 @@ pub async fn pull(
 }
 
 /// Of several for one image and tag the last, in their order.
-fn last_of_each(mut items: Vec<Item>) -> Vec<Item> {
+fn last_of_each(mut items: Vec<RegistryItem>) -> Vec<RegistryItem> {
     let mut seen = HashSet::new();
     items.reverse();
     items.retain(|item| seen.insert(item.to.clone()));
@@ -145,7 +146,7 @@ fn refused(error: copy::Error) -> Error {
 }
 
 impl Pull<'_> {
-    fn checked(&self, artifact: &ImageArtifact) -> Result<Item, Error> {
+    fn checked(&self, artifact: &ImageArtifact) -> Result<RegistryItem, Error> {
         let name = || printable(&artifact.name, LONGEST_SHOWN);
         let refuse = |reason: String| Error::Refused { name: name(), reason };
         let metadata = &artifact.metadata;
@@ -213,7 +214,7 @@ mod tests {
 
     const BUILD: &str = "0123456789abcdef0123456789abcdef";
 
-    fn check(repository: &str, tag: &str, url: &str) -> Result<Item, Error> {
+    fn check(repository: &str, tag: &str, url: &str) -> Result<RegistryItem, Error> {
         let artifact = ImageArtifact::new(
             repository,
             &tag.parse().unwrap(),
@@ -252,7 +253,7 @@ mod tests {
             check("quay.io/a/b", tag, &url).unwrap()
         };
         let nearer = BUILD.replace('0', "f");
-        let mut items: Vec<Item> = (0..30_000).map(|tag| of(&tag.to_string(), BUILD)).collect();
+        let mut items: Vec<_> = (0..30_000).map(|tag| of(&tag.to_string(), BUILD)).collect();
         items.extend([of("1", BUILD), of("0", &nearer)]);
         let items = last_of_each(items);
         assert_eq!(items.len(), 30_000);

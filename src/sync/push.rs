@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use super::{Error, Moved};
 use crate::client::Client;
-use crate::copy::{self, Builds, Item, Options, Progress};
+use crate::copy::{self, Builds, Item, Options, Progress, Source};
 use crate::oci::{self, ImageReference, Registry};
 use crate::zuul::{ImageArtifact, ImageList, Label, Origin, Returned, path_below_registry};
 
@@ -83,12 +83,12 @@ pub async fn push(
     for (image, tag) in images.tags() {
         items.push(Item {
             name: format!("{}:{tag}", image.repository),
-            from: ImageReference {
+            from: Source::Registry(ImageReference {
                 registry: from.clone(),
                 repository: image.speculative_name()?,
                 reference: tag.clone().into(),
                 tag: Some(tag.clone()),
-            },
+            }),
             to: ImageReference {
                 registry: to.clone(),
                 repository: path_below_registry(&image.repository)?,

@@ -100,7 +100,7 @@ impl Upload<'_> {
             }
             items.push(Item {
                 name: format!("{}:{tag}", image.repository),
-                from: self.source(image, tag)?,
+                from: self.source(image, tag)?.into(),
                 to,
                 expect: image.digests.get(tag).cloned(),
                 builds: Builds::default(),

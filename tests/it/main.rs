@@ -18,6 +18,7 @@ mod layers_own;
 mod layers_pointers;
 mod layers_push;
 mod layers_tags;
+mod layouts;
 mod logins;
 mod pipeline;
 mod pointers;

@@ -116,7 +116,7 @@ async fn our_own_registries_give_and_take() {
     for (from, to) in [(&source.registry(), &first), (&first, &second)] {
         let item = |target: &str| Item {
             name: target.to_owned(),
-            from: reference(from, "org/a:t"),
+            from: reference(from, "org/a:t").into(),
             to: reference(to, target),
             expect: Some(index.root.digest().clone()),
             builds: Builds::default(),
@@ -175,7 +175,7 @@ async fn skopeo_finds_the_same_bytes_in_a_registry_nobody_here_wrote() {
     {
         let item = Item {
             name: "image".to_owned(),
-            from: reference(&from, "org/a:t"),
+            from: reference(&from, "org/a:t").into(),
             to: reference(&to, "org/a:t"),
             expect: Some(index.root.digest().clone()),
             builds: Builds::default(),

@@ -24,7 +24,7 @@ fn reference(registry: &Registry, image: &str) -> ImageReference {
 fn item(from: &Faulty, image: &str, to: &Faulty, target: &str) -> Item {
     Item {
         name: format!("{image} as {target}"),
-        from: reference(&from.registry(), image),
+        from: reference(&from.registry(), image).into(),
         to: reference(&to.registry(), target),
         expect: None,
         builds: Builds::default(),

@@ -37,6 +37,7 @@ impl Docker {
     pub fn start(registries: &[&RegistryProcess]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certificates = folder.path().join("certs.d");
+        fs::create_dir(&certificates).unwrap();
         for registry in registries {
             let place = certificates.join(&registry.address);
             fs::create_dir_all(&place).unwrap();
@@ -186,7 +187,7 @@ fn complaint(output: &Output) -> String {
 }
 
 /// A tar archive of a folder with one file, `content`.
-fn layer(folder: &Path, content: &str) -> PathBuf {
+pub fn layer(folder: &Path, content: &str) -> PathBuf {
     let place = folder.join("layer");
     fs::create_dir_all(&place).unwrap();
     fs::write(place.join("content"), content).unwrap();

@@ -10,6 +10,7 @@ pub mod engines;
 pub mod faulty;
 pub mod http;
 pub mod images;
+pub mod layouts;
 pub mod memory;
 pub mod podman;
 pub mod process;
