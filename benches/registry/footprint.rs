@@ -3,12 +3,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::Outcome;
-use super::client::Connection;
-use super::content::Content;
 use super::contestants::Contestant::{self, Distribution, Process, Zuul};
-use super::load::{self, at_once, expect};
+use super::load;
 use super::scenario::{Bench, Goal, Scenario};
+use super::support::Outcome;
+use super::support::client::Connection;
+use super::support::clients::at_once;
+use super::support::content::Content;
+use super::support::image::{expect, push_blob};
 
 /// Pushes and pulls at once, half of each.
 const BUSY: usize = 64;
@@ -87,7 +89,7 @@ fn busy_memory(bench: &mut Bench, contestant: Contestant, tls: bool) -> Outcome<
         async move {
             let mut connection = Connection::open(target).await?;
             match blob {
-                Some(blob) => load::push_blob(&mut connection, blob).await,
+                Some(blob) => push_blob(&mut connection, load::REPOSITORY, blob).await,
                 None => expect(connection.ask("GET", path).await?.status, 200, path),
             }
         }

@@ -8,33 +8,29 @@
 #![allow(clippy::print_stderr, clippy::cast_precision_loss, reason = "it talks to people")]
 #![allow(unreachable_pub, reason = "a program has no users outside")]
 
-mod client;
-mod content;
 mod contestants;
 mod footprint;
 mod load;
-mod machine;
 mod reads;
 mod report;
 mod scenario;
 mod serve;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "each program uses a part")]
+mod support;
 mod through;
 mod writes;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::contestants::Place;
 use self::report::Report;
 use self::scenario::Bench;
-
-/// What goes wrong is told and ends one measurement.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
-/// Or why not.
-pub type Outcome<T> = Result<T, Failure>;
+use self::support::place::Place;
+use self::support::{Outcome, machine, page};
 
 /// Measures the registry beside its peers
 #[derive(Debug, Parser)]
@@ -130,18 +126,11 @@ fn run(arguments: &Arguments) -> Outcome<bool> {
         let measured = report.add(measured);
         println!("{}", report::line(measured));
     }
-    write(&arguments.json, &serde_json::to_string_pretty(&report.document())?)?;
+    page::write(&arguments.json, &serde_json::to_string_pretty(&report.document())?)?;
     println!("\n{}", report.table());
     println!("JSON: {}", arguments.json.display());
     if arguments.update {
-        report.update(Path::new("docs/benchmarks.md"))?;
+        page::update("measured", &report.table())?;
     }
     Ok(!arguments.strict || report.reached())
-}
-
-fn write(path: &Path, text: &str) -> Outcome<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    Ok(std::fs::write(path, text)?)
 }

@@ -1,9 +1,9 @@
 //! Pulls of what is there.
 
-use super::Outcome;
 use super::contestants::Contestant::{self, Distribution, Nginx, Process, Zuul};
 use super::load;
 use super::scenario::{Bench, Goal, HAMMER, Scenario};
+use super::support::Outcome;
 
 const AS_NGINX: &[&[Goal]] = &[&[Goal::Times(Process, 1.0, Nginx)]];
 const REQUESTS: &[&[Goal]] = &[&[Goal::Times(Process, 15.0, Distribution)]];

@@ -1,17 +1,13 @@
 //! Medians, spreads, targets: as a table for people and as a document for programs.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::contestants::Contestant;
 use super::scenario::{Goal, Measured};
-
-const BEGIN: &str = "<!-- measured -->";
-const END: &str = "<!-- end of what is measured -->";
+use super::support::figures::{cell, high, low, median};
+use super::support::machine;
 
 /// All that was measured.
 pub struct Report {
@@ -48,18 +44,7 @@ impl Report {
 
     /// Markdown.
     pub fn table(&self) -> String {
-        let machine = |name: &str| self.machine[name].to_string().replace('"', "");
-        let mut text = format!(
-            "Measured {} at {} on {} × {} (SHA-NI: {}), {} GiB, Linux {}; load before: {}.\n\n",
-            machine("date"),
-            machine("commit"),
-            machine("cores"),
-            machine("processor"),
-            machine("sha_ni"),
-            machine("memory_gib"),
-            machine("kernel"),
-            machine("load_before"),
-        );
+        let mut text = machine::heading(&self.machine);
         let mut columns: Vec<Contestant> =
             self.rows.iter().flat_map(|row| row.samples.keys().copied()).collect();
         columns.sort_unstable();
@@ -97,14 +82,6 @@ impl Report {
             }
         }
         text
-    }
-
-    /// Puts the table into the page.
-    pub fn update(&self, page: &Path) -> Outcome<()> {
-        let text = fs::read_to_string(page)?;
-        let (before, rest) = text.split_once(BEGIN).ok_or("the page has no place for the table")?;
-        let (_, after) = rest.split_once(END).ok_or("the page has no end of the table")?;
-        Ok(fs::write(page, format!("{before}{BEGIN}\n{}\n{END}{after}", self.table().trim_end()))?)
     }
 }
 
@@ -185,37 +162,4 @@ fn judge(row: &Measured, goal: Goal) -> Option<Verdict> {
             Verdict { reached: value <= limit, text }
         }
     })
-}
-
-/// Median and, in brackets, how far the samples lie apart.
-fn cell(samples: &[f64]) -> String {
-    let spread = if samples.len() > 1 {
-        format!(" ({}–{})", number(low(samples)), number(high(samples)))
-    } else {
-        String::new()
-    };
-    format!("{}{spread}", number(median(samples)))
-}
-
-fn number(value: f64) -> String {
-    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
-}
-
-fn median(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[middle],
-        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
-}
-
-fn low(samples: &[f64]) -> f64 {
-    samples.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
-fn high(samples: &[f64]) -> f64 {
-    samples.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Outcome;
-use super::contestants::{Contestant, Place, Server};
-use super::load::{self, Image};
+use super::contestants::Contestant;
+use super::load;
+use super::support::client::Connection;
+use super::support::clients::at_once;
+use super::support::image::Image;
+use super::support::place::Place;
+use super::support::server::Server;
+use super::support::{Outcome, machine};
 use super::{footprint, reads, through, writes};
 
 /// One row of the table.
@@ -81,7 +86,7 @@ impl Bench {
             goals: scenario.goals,
             samples: BTreeMap::new(),
             missing: BTreeMap::new(),
-            load: super::machine::load(),
+            load: machine::load(),
         };
         for round in 0..rounds.min(scenario.rounds) {
             for index in 0..contestants.len() {
@@ -108,8 +113,9 @@ impl Bench {
                 writes::lay_out(&self.library, &server.folder.join("www"))?;
             } else {
                 let (target, library) = (&server.target, &self.library);
-                load::at_once(1, |_| async move {
-                    library.push(&mut super::client::Connection::open(target).await?).await
+                at_once(1, |_| async move {
+                    let mut connection = Connection::open(target).await?;
+                    library.push(&mut connection, load::REPOSITORY).await
                 })?;
             }
             self.readers.insert((contestant, tls), server);

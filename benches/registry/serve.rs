@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::task::spawn_blocking;
 
-use super::Outcome;
-use super::load::MANIFEST_TYPE;
+use super::support::Outcome;
+use super::support::image::MANIFEST_TYPE;
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 

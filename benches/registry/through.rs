@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::Outcome;
-use super::client::Connection;
 use super::contestants::Contestant::{self, Direct, Distribution, Process};
-use super::contestants::{Prepared, Server};
-use super::load::{self, Image, at_once};
 use super::scenario::{Bench, Goal, LARGE, Scenario};
+use super::support::Outcome;
+use super::support::client::{Connection, Target};
+use super::support::clients::at_once;
+use super::support::image::Image;
+use super::support::server::Server;
 use super::writes::lay_out;
+use super::{contestants, load};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -118,7 +120,7 @@ fn first_byte(bench: &mut Bench, contestant: Contestant) -> Outcome<f64> {
     times.first().copied().ok_or_else(|| "nothing came".into())
 }
 
-fn count(upstream: &super::client::Target, path: &str) -> Outcome<usize> {
+fn count(upstream: &Target, path: &str) -> Outcome<usize> {
     let (_, body) =
         at_once(1, |_| async { Connection::open(upstream).await?.fetch("/counts").await })?
             .remove(0);
@@ -151,7 +153,7 @@ fn repository(contestant: Contestant) -> String {
 /// An upstream with an image of these layers, and the digest of its last blob.
 pub fn upstream(bench: &Bench, layers: &[u64]) -> Outcome<(Server, String)> {
     let image = Image::new("latest", layers);
-    let server = Prepared::upstream(&bench.place)?.spawn_ready()?;
+    let server = contestants::upstream(&bench.place)?.spawn_ready()?;
     lay_out(&image, &server.folder.join("www"))?;
     let last = image.blobs.last().ok_or("an image without blobs")?;
     Ok((server, last.digest.to_string()))

@@ -1,17 +1,17 @@
 //! Pushes of what is not there yet, each into a new store.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
-use super::Outcome;
-use super::content::Content;
 use super::contestants::Contestant::{
     self, Commit, Distribution, Process, Receiver, SyncingReceiver, Zuul,
 };
-use super::load::{self, Image};
-use super::machine;
+use super::load;
 use super::scenario::{Bench, Goal, LARGE, Scenario};
+use super::support::Outcome;
+use super::support::content::Content;
+use super::support::image::Image;
+use super::support::place::settle;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -79,37 +79,14 @@ fn images(bench: &mut Bench, contestant: Contestant) -> Outcome<f64> {
     load::push_images(&server.target, &images, 8)
 }
 
-/// Lets the disk finish what others left to it. Before the first push, as much memory as a scenario fills
-/// with files is touched once: on a virtual machine the first touch may cost more than the push.
-fn settle(folder: &Path) -> Outcome<()> {
-    static TOUCHED: std::sync::Once = std::sync::Once::new();
-    let mut touched = Ok(());
-    TOUCHED.call_once(|| touched = touch(&folder.join("touched")));
-    touched?;
-    rustix::fs::syncfs(File::open(folder)?)?;
-    machine::await_discards(folder)
-}
-
-fn touch(path: &Path) -> Outcome<()> {
-    let content = Content::new(8 * LARGE);
-    fill(path, &content)?;
-    Ok(fs::remove_file(path)?)
-}
-
 /// The files of an image under the paths at which it is asked for.
 pub fn lay_out(image: &Image, www: &Path) -> Outcome<()> {
     let repository = www.join(load::REPOSITORY.trim_start_matches('/'));
     fs::create_dir_all(repository.join("blobs"))?;
     fs::create_dir_all(repository.join("manifests"))?;
     for blob in &image.blobs {
-        fill(&repository.join("blobs").join(blob.digest.as_str()), blob)?;
+        blob.write_to(&repository.join("blobs").join(blob.digest.as_str()))?;
     }
-    fill(&repository.join("manifests").join(&image.tag), &image.manifest)?;
-    fill(&repository.join("manifests").join(image.manifest.digest.as_str()), &image.manifest)
-}
-
-fn fill(path: &Path, content: &Content) -> Outcome<()> {
-    let mut file = File::create(path)?;
-    content.slices().try_for_each(|slice| file.write_all(slice))?;
-    Ok(())
+    image.manifest.write_to(&repository.join("manifests").join(&image.tag))?;
+    image.manifest.write_to(&repository.join("manifests").join(image.manifest.digest.as_str()))
 }

@@ -1,9 +1,14 @@
 //! Content to push: as long as wanted, different each time, made without work while time is taken.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use zuul_images::oci::{Algorithm, Digest, Digester};
+
+use super::Outcome;
 
 /// What content repeats; nobody here compresses.
 static BLOCK: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -50,6 +55,11 @@ impl Content {
         content.slices().for_each(|slice| digester.update(slice));
         content.digest = digester.finish();
         content
+    }
+
+    pub fn write_to(&self, path: &Path) -> Outcome<()> {
+        let mut file = File::create(path)?;
+        Ok(self.slices().try_for_each(|slice| file.write_all(slice))?)
     }
 
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {

@@ -34,6 +34,22 @@ pub fn describe() -> Value {
     })
 }
 
+/// The line above a table.
+pub fn heading(machine: &Value) -> String {
+    let field = |name: &str| machine[name].to_string().replace('"', "");
+    format!(
+        "Measured {} at {} on {} × {} (SHA-NI: {}), {} GiB, Linux {}; load before: {}.\n\n",
+        field("date"),
+        field("commit"),
+        field("cores"),
+        field("processor"),
+        field("sha_ni"),
+        field("memory_gib"),
+        field("kernel"),
+        field("load_before"),
+    )
+}
+
 /// The load average of the last minute.
 pub fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
