@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bin → cli → {sync, upload} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
-//!       cli → promote → client
+//!       cli → promote → client;   upload → layout
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client;   webapi → http
 //! leaves: zuul, hostconfig

@@ -158,6 +158,11 @@ impl From<upload::Error> for Failure {
                 let repository = repository.clone();
                 Self::input(error).on(repository)
             }
+            upload::Error::OneForAll(ref repository) => {
+                let repository = repository.clone();
+                Self::input(error).on(repository)
+            }
+            upload::Error::Layout { item, source } => Self::from(source).on(item),
             upload::Error::Copy(error) => error.into(),
         }
     }

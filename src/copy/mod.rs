@@ -68,11 +68,14 @@ pub struct Options {
     /// Only these platforms; all if empty. An index is never rewritten: one platform is carried as
     /// the image it is, several only if they are all there are.
     pub platforms: Vec<Platform>,
+    /// Tell the platforms of an index that is in place, too: its source is then asked by GET instead of
+    /// by HEAD, so for a few kilobytes, but with as many requests.
+    pub tell_platforms: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { parallel: 8, dry_run: false, platforms: Vec::new() }
+        Self { parallel: 8, dry_run: false, platforms: Vec::new(), tell_platforms: false }
     }
 }
 
@@ -99,7 +102,7 @@ pub struct ImageOutcome {
     /// Its digest, the same at both places; that of the destination where it was kept.
     pub digest: Digest,
     /// The platforms its index names; empty for a single image, and for one that was in place
-    /// already and so was not read.
+    /// already and so was not read, unless [`Options::tell_platforms`] was set.
     pub platforms: Vec<Platform>,
     /// Whether the destination was written.
     pub changed: bool,

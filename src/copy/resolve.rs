@@ -126,12 +126,12 @@ impl Look<'_> {
         item: &Item,
         there: Option<&ManifestHead>,
     ) -> Result<(Digest, Option<Manifest>), Error> {
-        let whole = self.options.platforms.is_empty();
+        let spares = self.options.platforms.is_empty() && !self.options.tell_platforms;
         let reference = &item.from.reference();
         // Reading a manifest tells its digest as well, so HEAD pays only where reading may be spared.
         let digest = match (reference, there, self.from) {
             (Reference::Digest(digest), ..) => Some(digest.clone()),
-            (Reference::Tag(_), Some(_), Reader::Registry(from)) if whole => {
+            (Reference::Tag(_), Some(_), Reader::Registry(from)) if spares => {
                 match self.sources.digest(from, reference).await {
                     Ok(digest) => Some(digest.ok_or_else(|| self.not_found())?),
                     // An answer to HEAD has no words; that to GET says why.
@@ -143,7 +143,7 @@ impl Look<'_> {
         };
         if let Some(digest) = digest {
             self.demand(item, &digest)?;
-            if whole && there.is_some_and(|there| there.digest == digest) {
+            if spares && there.is_some_and(|there| there.digest == digest) {
                 return Ok((digest, None));
             }
             let manifest = self.manifest(&digest.clone().into()).await?;

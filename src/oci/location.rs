@@ -48,11 +48,21 @@ pub enum Choice {
     At(usize),
 }
 
+/// What containers-transports(5) has beside that, as far as it cannot be taken for an image of Docker Hub.
+const NOT_READ: [&str; 6] =
+    ["dir:/", "dir:.", "docker-daemon:", "containers-storage:", "ostree:", "sif:"];
+
 impl Location {
     /// Whether a text names a transport and so is no file.
     #[must_use]
     pub fn is_named_by(value: &str) -> bool {
-        value.starts_with("docker://") || Transport::of(value).is_some()
+        value.starts_with("docker://") || LayoutReference::is_named_by(value)
+    }
+}
+
+impl LayoutReference {
+    fn is_named_by(value: &str) -> bool {
+        Transport::of(value).is_some() || NOT_READ.iter().any(|it| value.starts_with(it))
     }
 }
 
@@ -81,19 +91,10 @@ impl FromStr for Location {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        if Transport::of(value).is_some() {
-            return value.parse().map(Self::Layout);
+        match LayoutReference::is_named_by(value) {
+            true => value.parse().map(Self::Layout),
+            false => value.parse().map(Self::Registry),
         }
-        let foreign =
-            ["dir:/", "dir:.", "docker-daemon:", "containers-storage:", "ostree:", "sif:"];
-        if foreign.iter().any(|transport| value.starts_with(transport)) {
-            return Err(fail(
-                value,
-                "this transport is not read; `podman save --format oci-archive` or \
-                `docker save` make an archive that is",
-            ));
-        }
-        value.parse().map(Self::Registry)
     }
 }
 
@@ -101,8 +102,13 @@ impl FromStr for LayoutReference {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        let (transport, rest) = Transport::of(value)
-            .ok_or_else(|| fail(value, "expected `oci:`, `oci-archive:` or `docker-archive:`"))?;
+        let (transport, rest) = Transport::of(value).ok_or_else(|| {
+            fail(
+                value,
+                "its transport is none of oci, oci-archive and docker-archive; `podman save \
+                --format oci-archive` and `docker save` make archives",
+            )
+        })?;
         let (path, choice) = match rest.split_once(':') {
             Some((path, choice)) => (path, Some(Choice::parse(value, choice)?)),
             None => (rest, None),

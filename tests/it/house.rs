@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("layout", &["oci"]),
     ("copy", &["client", "layout", "oci", "zuul"]),
     ("sync", &["client", "copy", "oci", "zuul"]),
-    ("upload", &["client", "copy", "oci", "zuul"]),
+    ("upload", &["client", "copy", "layout", "oci", "zuul"]),
     ("promote", &["client", "oci"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),

@@ -55,5 +55,6 @@ mod support;
 mod tenants;
 mod trust;
 mod trust_constraints;
+mod uploads;
 mod webapi;
 mod zuul_registry;
