@@ -1,44 +1,18 @@
 //! `/status`: the page people look at, in a browser, and its JSON twin.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use zuul_images::oci::Digest;
 
 use crate::support::browser::Browser;
-use crate::support::http::{Answer, send};
-use crate::support::registry::{READER, Registry, basic, image};
+use crate::support::registry::{Registry, image};
+use crate::support::status::{list_fields, names, report, rows, status, url};
 
 /// Texts that would do harm if they were taken for something else than text.
 const SCRIPT: &str = "<script>document.title='owned'</script>";
 const HANDLER: &str = "\"'><img src=x onerror=\"document.title='owned'\">";
-
-fn status(registry: &Registry, query: &str, more: &[(&str, &str)]) -> Answer {
-    let login = basic(READER, "secret");
-    let mut headers = vec![("Authorization", login.as_str())];
-    headers.extend_from_slice(more);
-    send(registry.address, "GET", &format!("/status{query}"), &headers, b"")
-}
-
-/// The JSON once the store has been looked through.
-fn report(registry: &Registry, query: &str) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let query = format!("?format=json{query}");
-        let report = status(registry, &query, &[]).json();
-        if report["images"]["complete"] == true {
-            return report;
-        }
-        assert!(Instant::now() < deadline, "{report}");
-    }
-}
-
-fn names(report: &Value) -> Vec<String> {
-    let entries = report["images"]["entries"].as_array().unwrap().iter();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    entries.map(|entry| text(&entry["repository"]) + ":" + &text(&entry["tag"])).collect()
-}
 
 /// Pushes an image whose configuration says this.
 fn push_configured(registry: &Registry, name: &str, tag: &str, config: &Value) -> Digest {
@@ -48,25 +22,6 @@ fn push_configured(registry: &Registry, name: &str, tag: &str, config: &Value) -
     let manifest = image(config.as_bytes(), b"layer");
     assert_eq!(registry.put_manifest(name, tag, &manifest).status, 201);
     Digest::sha256(&manifest)
-}
-
-fn url(registry: &Registry, query: &str) -> String {
-    format!("http://{READER}:secret@{}/status{query}", registry.address)
-}
-
-/// The texts of the cells of every row.
-fn rows(document: &str) -> Vec<String> {
-    let body = document.split("<tbody>").nth(1).unwrap_or_default();
-    let body = body.split("</tbody>").next().unwrap();
-    let text = |row: &str| {
-        let mut text = String::new();
-        for part in row.split('<') {
-            text.push_str(part.split_once('>').map_or(part, |(_, after)| after));
-            text.push(' ');
-        }
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    body.split("<tr>").skip(1).map(text).collect()
 }
 
 #[test]
@@ -261,21 +216,6 @@ fn machines_get_json_and_every_field_of_it_is_documented() {
     assert!(fields.len() > 20, "{fields:?}");
     for field in fields {
         assert!(manual.contains(&format!("| `{field}`")), "{field} is not in docs/watch.md");
-    }
-}
-
-fn list_fields(value: &Value, path: &str, fields: &mut Vec<String>) {
-    match value {
-        Value::Object(object) => {
-            for (key, value) in object {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                list_fields(value, &path, fields);
-            }
-        }
-        Value::Array(list) if list.first().is_some_and(Value::is_object) => {
-            list_fields(&list[0], &format!("{path}[]"), fields);
-        }
-        _ => fields.push(path.to_owned()),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod proxied;
 pub mod registry;
 pub mod sample;
 pub mod site;
+pub mod status;
 pub mod upstream;
 pub mod wait;
 pub mod web;
