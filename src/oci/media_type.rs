@@ -1,5 +1,6 @@
 //! Media types this project tells apart (image-spec, media-types.md, and Docker's image manifest v2.2).
 
+use oci_distribution::manifest::{IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE};
 pub use oci_distribution::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE as DOCKER_LIST, IMAGE_MANIFEST_MEDIA_TYPE as DOCKER_MANIFEST,
     OCI_IMAGE_INDEX_MEDIA_TYPE as OCI_INDEX, OCI_IMAGE_MEDIA_TYPE as OCI_MANIFEST,
@@ -18,6 +19,12 @@ pub fn is_index(media_type: &str) -> bool {
 #[must_use]
 pub fn is_manifest(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type)
+}
+
+/// Whether `media_type` is the configuration of an image, and not of an artifact.
+#[must_use]
+pub fn is_image_config(media_type: &str) -> bool {
+    matches!(media_type, IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE)
 }
 
 /// Whether a layer of this type lives elsewhere and need not be in the registry

@@ -49,6 +49,7 @@ mod registry_replace;
 mod registry_root;
 mod registry_skopeo;
 mod registry_status;
+mod registry_status_pointers;
 mod registry_users;
 mod registry_yaml;
 mod support;

@@ -42,7 +42,7 @@ impl Registry {
                 match reference {
                     Reference::Tag(tag) => {
                         self.storage.tag_delete(&repository.key, &tag).await?;
-                        self.listing.forget(&repository.key, &tag);
+                        self.unlist(&repository.key, &tag);
                     }
                     Reference::Digest(digest) => {
                         self.storage.manifest_delete(&repository.key, &digest).await?;

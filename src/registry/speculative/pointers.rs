@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use http::{Method, Response};
 
 use crate::auth::Action;
@@ -68,9 +70,14 @@ impl Registry {
             taken.push(Taken { changed: false, refused, pushed });
             good.extend(taken.last().is_some_and(|it| it.refused.is_none()).then_some(pointer));
         }
-        let mut changed = pointers.keep(good).await?.into_iter();
-        for taken in taken.iter_mut().filter(|taken| taken.refused.is_none()) {
-            taken.changed = changed.next().unwrap_or_default();
+        let names: Vec<_> = good.iter().map(|it| (it.name.clone(), it.tag.clone())).collect();
+        let changed = pointers.keep(good).await?;
+        let kept = taken.iter_mut().filter(|taken| taken.refused.is_none());
+        for ((taken, changed), (name, tag)) in kept.zip(changed).zip(names) {
+            taken.changed = changed;
+            if changed {
+                self.listing.point(&name, &tag, SystemTime::now());
+            }
         }
         Ok(taken)
     }

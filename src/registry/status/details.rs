@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use crate::oci::{Content, Digest, Image, Manifest, Platform, RepositoryName};
+use crate::oci::{Content, Digest, Image, Manifest, Platform, RepositoryName, media_type};
 use crate::storage::{Error, Part, Storage, StoredManifest};
 
 /// How many children of an index are looked at.
@@ -15,7 +15,7 @@ const MOST_CONFIG_BYTES: u64 = 256 * 1024;
 /// What the bytes of an image say. All text in it comes from whoever pushed it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Details {
-    /// `image`, `index` or `artifact`.
+    /// `image`, `index`, `artifact`, `unreadable` or `unknown`.
     pub(super) kind: &'static str,
     /// What an artifact calls itself.
     pub(super) artifact_type: Option<String>,
@@ -25,6 +25,13 @@ pub(super) struct Details {
     pub(super) size: u64,
     /// Whether all of it was looked at: not so for an index whose images are not (all) here.
     pub(super) whole: bool,
+}
+
+impl Details {
+    /// Of an image that has not been fetched.
+    pub(super) fn unknown() -> Self {
+        Self { kind: "unknown", ..Self::default() }
+    }
 }
 
 /// Reads what a page shows of an image: its manifest, and some children or its configuration.
@@ -41,7 +48,9 @@ pub(super) async fn of(
         Content::Image(image) => {
             count(&mut blobs, image);
             let platform = platform(storage, repository, image).await?;
-            let is_image = platform.is_some();
+            // The configuration of what is fetched may come later, or never.
+            let is_image =
+                platform.is_some() || media_type::is_image_config(&image.config.media_type);
             let artifact_type = image.artifact_type.clone();
             let artifact_type = artifact_type.or_else(|| Some(image.config.media_type.clone()));
             Ok(Details {

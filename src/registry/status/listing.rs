@@ -75,7 +75,21 @@ impl Listing {
         self.insert(&mut entries, layer, repository, tag, at);
     }
 
-    /// An image was found in a store. What is listed already came later, or lies above.
+    /// A pointer was left. What was pushed here lies above it.
+    pub(in crate::registry) fn point(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        at: SystemTime,
+    ) {
+        let mut entries = lock(&self.entries);
+        if entries.layer(repository, tag) != Some(Layer::Local) {
+            entries.remove(repository, tag);
+            self.insert(&mut entries, Layer::Speculative, repository, tag, at);
+        }
+    }
+
+    /// An image was found in a store, or behind a pointer. What is listed already came later, or lies above.
     pub(super) fn find_old(
         &self,
         layer: Layer,

@@ -15,6 +15,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::{Response, header};
 use sha2::{Digest as _, Sha256};
 
+use self::details::Details;
 use self::entries::Entry;
 pub(super) use self::listing::Listing;
 use self::query::Query;
@@ -22,8 +23,10 @@ use self::report::{Bytes, Count, Image, Images, Report, Requests, Running, Saved
 use super::call::Call;
 use super::{Error, Registry, respond};
 use crate::layers::Layer;
+use crate::oci::{RepositoryName, Tag};
 use crate::serve::Body;
 use crate::storage::{self, Paging, Storage};
+use crate::zuul::Pointer;
 
 impl Registry {
     /// `GET /status`, for authenticated readers.
@@ -44,14 +47,36 @@ impl Registry {
         Ok(response)
     }
 
-    /// Lists what is in the stores already. Ends when it has seen everything.
+    /// Lists what is in the stores already, and what pointers name. Ends when it has seen everything.
     pub(super) async fn look_through(&self) {
         for (layer, store) in self.layers.stores() {
-            if let Err(error) = look_through(&self.listing, layer, &*store).await {
+            if layer == Layer::Speculative {
+                self.list_pointers();
+            } else if let Err(error) = look_through(&self.listing, layer, &*store).await {
                 tracing::warn!(layer = layer.as_str(), %error, "not every image could be listed");
             }
         }
         self.listing.completed();
+    }
+
+    /// A tag is gone. What a pointer names under it comes to light again.
+    pub(super) fn unlist(&self, repository: &RepositoryName, tag: &Tag) {
+        self.listing.forget(repository, tag);
+        if self.pointer(repository, tag).is_some() {
+            self.listing.point(repository, tag, SystemTime::now());
+        }
+    }
+
+    fn list_pointers(&self) {
+        let pointers = self.pointers.as_ref().map(|pointers| pointers.all());
+        for pointer in pointers.unwrap_or_default() {
+            let Pointer { name, tag, .. } = &pointer;
+            self.listing.find_old(Layer::Speculative, name, tag, SystemTime::now());
+        }
+    }
+
+    fn pointer(&self, repository: &RepositoryName, tag: &Tag) -> Option<Pointer> {
+        self.pointers.as_ref()?.at(repository, tag)
     }
 
     async fn report(&self, query: &Query) -> Result<Report, Error> {
@@ -112,16 +137,21 @@ impl Registry {
         })
     }
 
-    /// What the uppermost store that has the tag says of it.
+    /// What the uppermost layer that has the tag says of it.
     async fn image(&self, entry: &Entry) -> Result<Option<Image>, Error> {
         let repository = &*entry.repository;
         for (layer, store) in self.layers.stores() {
-            match image_in(&*store, layer, entry).await {
-                Ok(mut image) => {
+            let found = match layer {
+                Layer::Speculative => self.image_behind_pointer(entry).await,
+                _ => image_in(&*store, layer, entry).await.map(Some),
+            };
+            match found {
+                Ok(Some(mut image)) => {
                     image.pulls = self.listing.pulls(repository, &image.digest);
                     return Ok(Some(image));
                 }
-                Err(
+                Ok(None)
+                | Err(
                     storage::Error::ManifestUnknown { .. } | storage::Error::RepositoryUnknown(_),
                 ) => {}
                 // One bad image does not hide the others.
@@ -131,6 +161,32 @@ impl Registry {
             }
         }
         Ok(None)
+    }
+
+    /// The image that a pointer names, with what its manifest says where that was fetched.
+    async fn image_behind_pointer(&self, entry: &Entry) -> Result<Option<Image>, storage::Error> {
+        let Some(pointer) = self.pointer(&entry.repository, &entry.tag) else { return Ok(None) };
+        let Pointer { name: repository, tag, digest, origin, .. } = pointer;
+        let mut details = None;
+        for (layer, store) in self.layers.stores() {
+            if details.is_some() || layer == Layer::Cache {
+                break;
+            }
+            if let Ok(stored) = store.manifest_get(&repository, &digest).await {
+                details = Some(details::of(&*store, &repository, stored).await?);
+            }
+        }
+        Ok(Some(Image {
+            repository,
+            tag,
+            layer: Layer::Speculative.as_str(),
+            digest,
+            fetched: details.is_some(),
+            pushed: None,
+            pulls: 0,
+            origin,
+            details: details.unwrap_or_else(Details::unknown),
+        }))
     }
 }
 
@@ -147,7 +203,8 @@ async fn image_in(
         tag: entry.tag.clone(),
         layer: layer.as_str(),
         digest: state.digest,
-        pushed: state.modified,
+        fetched: true,
+        pushed: Some(state.modified),
         pulls: 0,
         origin: state.origin,
         details: details::of(store, repository, stored).await?,

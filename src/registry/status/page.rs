@@ -197,7 +197,6 @@ fn table(report: &Report) -> Markup {
 fn row(image: &Image, now: SystemTime) -> Markup {
     let name = image.repository.as_str();
     let (path, last) = name.rfind('/').map_or(("", name), |slash| name.split_at(slash + 1));
-    let age = now.duration_since(image.pushed).unwrap_or_default();
     html! {
         tr {
             th.name scope="row" title=(format!("{name}:{}", image.tag)) {
@@ -210,14 +209,25 @@ fn row(image: &Image, now: SystemTime) -> Markup {
                     span.algorithm { (image.digest.algorithm().as_str()) ":" } (image.digest.hex())
                 }
             }
-            td data-label="Platforms" { (platforms(&image.details)) }
+            td data-label="Platforms" {
+                @if image.fetched { (platforms(&image.details)) }
+                @else { span.unknown title="a pointer names it; it is fetched when somebody pulls it" { "not fetched" } }
+            }
             td.number data-label="Size" { (size(&image.details)) }
             td.number data-label="Pulls" { (number(image.pulls)) }
             td.number data-label="Pushed" {
-                time datetime=(rfc3339(image.pushed)) title=(rfc3339(image.pushed)) { (ago(age)) }
+                @match image.pushed {
+                    Some(pushed) => (moment(pushed, now)),
+                    None => span.unknown title="not here" { "–" },
+                }
             }
         }
     }
+}
+
+fn moment(moment: SystemTime, now: SystemTime) -> Markup {
+    let age = now.duration_since(moment).unwrap_or_default();
+    html! { time datetime=(rfc3339(moment)) title=(rfc3339(moment)) { (ago(age)) } }
 }
 
 fn origin(origin: Option<&Origin>) -> Markup {

@@ -98,8 +98,11 @@ pub(super) struct Image {
     pub(super) tag: Tag,
     pub(super) layer: &'static str,
     pub(super) digest: Digest,
-    #[serde(serialize_with = "moment")]
-    pub(super) pushed: SystemTime,
+    /// Whether its manifest is here, and not only a pointer to it.
+    pub(super) fetched: bool,
+    /// Nothing for what a pointer names: that was pushed elsewhere.
+    #[serde(serialize_with = "perhaps_moment")]
+    pub(super) pushed: Option<SystemTime>,
     pub(super) pulls: u64,
     pub(super) origin: Option<Origin>,
     #[serde(flatten)]
@@ -138,4 +141,11 @@ pub(super) fn rfc3339(moment: SystemTime) -> String {
 
 fn moment<S: serde::Serializer>(moment: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&rfc3339(*moment))
+}
+
+fn perhaps_moment<S: serde::Serializer>(
+    moment: &Option<SystemTime>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    moment.map(rfc3339).serialize(to)
 }
