@@ -111,9 +111,10 @@ impl Layers {
         if let Some(size) = self.fills.size(source, repository, digest) {
             return Ok(size);
         }
-        source.may_ask(true)?;
+        let asking = source.may_ask(true)?.impatient();
         let limit = self.fills.limits().largest();
-        let reason = match source.repository.clone().impatient().blob_size(digest).await {
+        let answer = asking.repository.blob_size(digest).await;
+        let reason = match asking.heard(answer) {
             Ok(Some(size)) if size <= limit => return Ok(size),
             Ok(Some(_)) => return Err(Error::TooLarge { what: format!("blob {digest}"), limit }),
             Ok(None) => does_not_have_it(source),

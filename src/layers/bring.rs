@@ -51,9 +51,7 @@ impl Layers {
     ) -> Result<(), Error> {
         let mut sources = self.sources(Reader::Known, repository).await;
         // A push does not wait for who does not answer.
-        for source in &mut sources.list {
-            source.repository = source.repository.clone().impatient();
-        }
+        sources.list = sources.list.into_iter().map(Source::impatient).collect();
         if sources.list.is_empty() {
             return Ok(());
         }
@@ -123,7 +121,7 @@ impl Layers {
         }
         let mut told: Error = storage::Error::RepositoryUnknown(repository.clone()).into();
         for source in self.likely(sources, repository, digest).await {
-            let fetched = match source.may_ask(true) {
+            let fetched = match source.may_ask(true).map(drop) {
                 Ok(()) => self.kept_or_fetched(source, repository, digest).await,
                 Err(error) => Err(error),
             };

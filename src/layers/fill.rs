@@ -198,13 +198,14 @@ impl Task {
 
     async fn open(&self) -> Result<OpenBlob, Error> {
         let Fill { repository, digest, .. } = &*self.fill;
-        self.source.may_ask(false)?;
+        let asking = self.source.may_ask(false)?;
         let absent = |reason: String| Error::BlobAbsent {
             repository: repository.clone(),
             digest: digest.clone(),
             reason,
         };
-        match self.source.repository.open_blob(digest).await {
+        let answer = asking.repository.open_blob(digest).await;
+        match asking.heard(answer) {
             Ok(Some(opened)) => Ok(opened),
             Ok(None) => Err(absent(format!("{} does not have it", self.source.place))),
             Err(error) => match Verdict::of(&self.source.place, &error) {

@@ -139,8 +139,9 @@ impl TagLists {
         let (source, repository) = (source.clone(), repository.clone());
         let (believed, remember) = (Arc::clone(&self.believed), key.clone());
         let ask = || async move {
-            source.may_ask(true)?;
-            let tags = match source.repository.clone().impatient().tags().await {
+            let asking = source.may_ask(true)?.impatient();
+            let answer = asking.repository.tags().await;
+            let tags = match asking.heard(answer) {
                 Ok(tags) => Arc::new(tags),
                 Err(error) => {
                     return Err(match Verdict::of(&source.place, &error) {
@@ -170,9 +171,10 @@ async fn asked(
     repository: &RepositoryName,
     subject: &Digest,
 ) -> Result<Vec<Bytes>, Error> {
-    source.may_ask(true)?;
-    let listed = source.repository.clone().impatient().referrers(subject).await;
-    let listed = listed
+    let asking = source.may_ask(true)?.impatient();
+    let answer = asking.repository.referrers(subject).await;
+    let listed = asking
+        .heard(answer)
         .map_err(|error| judged(source, repository, &Reference::Digest(subject.clone()), &error))?;
     let described = |value: &Value| {
         let digest = value["digest"].as_str().is_some_and(|text| text.parse::<Digest>().is_ok());

@@ -138,9 +138,10 @@ pub(super) async fn fetch(
             _ => Ok(stored),
         };
     }
-    source.may_ask(false)?;
+    let asking = source.may_ask(false)?;
     let reference = Reference::Digest(digest.clone());
-    let manifest = match source.repository.manifest(&reference).await {
+    let answer = asking.repository.manifest(&reference).await;
+    let manifest = match asking.heard(answer) {
         Ok(Some(manifest)) => manifest,
         Ok(None) => return Err(absent(repository, &reference, does_not_have_it(source))),
         Err(error) => return Err(judged(source, repository, &reference, &error)),

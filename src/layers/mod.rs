@@ -22,6 +22,7 @@ mod manifests;
 mod pointers;
 mod room;
 mod settings;
+mod silent;
 mod source;
 mod tags;
 mod upstream;
@@ -36,6 +37,7 @@ pub use self::health::{RateLimit, UpstreamHealth, UpstreamReport};
 use self::lists::TagLists;
 pub use self::pointers::{Lead, Pointers};
 pub use self::settings::{Limits, Namespace};
+use self::silent::Silent;
 use self::source::{Key, Shelf, Source};
 use self::tags::Freshness;
 pub use self::upstream::InvalidNamespace;
@@ -102,6 +104,8 @@ pub struct Layers {
 struct Speculative {
     pointers: Arc<dyn Pointers>,
     shelf: Shelf,
+    /// Whom of the registries they are at nobody waits for.
+    silent: Arc<Silent>,
     /// What of the images is known from their manifests on the shelf.
     reach: Arc<Reach>,
 }
@@ -150,8 +154,9 @@ impl Layers {
     /// Also what these pointers name; what is fetched for them is kept in `store`.
     #[must_use]
     pub fn with_pointers(mut self, pointers: Arc<dyn Pointers>, store: Arc<dyn Storage>) -> Self {
-        let (shelf, reach) = (Shelf { name: "speculative", store }, Arc::default());
-        self.speculative = Some(Speculative { pointers, shelf, reach });
+        let shelf = Shelf { name: "speculative", store };
+        let (silent, reach) = (Arc::default(), Arc::default());
+        self.speculative = Some(Speculative { pointers, shelf, silent, reach });
         self
     }
 

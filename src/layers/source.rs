@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::health::UpstreamHealth;
+use super::silent::{Leave, Silent};
 use super::upstream::Upstream;
 use super::{Error, Layer, Layers, Lead, Lower, Sources, Speculative};
 use crate::client;
@@ -14,16 +15,25 @@ pub(super) type Key = (&'static str, Option<Tag>, RepositoryName, Digest);
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) shelf: Shelf,
-    pub(super) repository: client::Repository,
+    repository: client::Repository,
     /// For messages: the namespace, or the host and port.
     pub(super) place: String,
     pub(super) health: Option<Arc<UpstreamHealth>>,
+    /// Which registries do not answer, where nobody watches them more closely.
+    silent: Option<Arc<Silent>>,
     /// What is fetched now comes from here,
     pub(super) layer: Layer,
     /// and what is on the shelf from here.
     pub(super) kept: Layer,
     /// The image it is for, where it is a pointer's.
     pub(super) image: Option<Image>,
+}
+
+/// Leave to ask a source.
+pub(super) struct Asking {
+    /// Who is asked.
+    pub(super) repository: client::Repository,
+    leave: Option<Leave>,
 }
 
 /// What a pointer names.
@@ -99,6 +109,7 @@ impl Speculative {
             place: lead.source.registry().to_string(),
             repository: lead.source,
             health: None,
+            silent: Some(Arc::clone(&self.silent)),
             layer: Layer::Speculative,
             kept: Layer::Speculative,
             image: Some(Image { tag: lead.tag, digest: lead.digest, confined: lead.confined }),
@@ -113,6 +124,7 @@ impl Lower {
             place: upstream.name.to_string(),
             repository: at,
             health: Some(Arc::clone(&upstream.health)),
+            silent: None,
             layer: Layer::Upstream,
             kept: Layer::Cache,
             image: None,
@@ -126,9 +138,24 @@ impl Source {
         (self.shelf.name, through, repository.clone(), digest.clone())
     }
 
-    /// Whether it may be asked by who has something older to go by, or nothing.
-    pub(super) fn may_ask(&self, has_older: bool) -> Result<(), Error> {
-        self.health.as_ref().map_or(Ok(()), |health| health.may_ask(has_older))
+    /// The same, asked once only.
+    pub(super) fn impatient(mut self) -> Self {
+        self.repository = self.repository.impatient();
+        self
+    }
+
+    /// Leave to ask there for who has something older to go by, or nothing.
+    pub(super) fn may_ask(&self, has_older: bool) -> Result<Asking, Error> {
+        if let Some(health) = &self.health {
+            health.may_ask(has_older)?;
+        }
+        let mut repository = self.repository.clone();
+        let silent = self.silent.as_ref();
+        let leave = silent.map(|silent| silent.may_ask(repository.registry())).transpose()?;
+        if leave.as_ref().is_some_and(|leave| leave.is_trial) {
+            repository = repository.impatient();
+        }
+        Ok(Asking { repository, leave })
     }
 
     /// Counts bytes that came from there.
@@ -140,5 +167,21 @@ impl Source {
 
     pub(super) fn failed(&self, reason: String) -> Error {
         Error::Failed { place: self.place.clone(), reason }
+    }
+}
+
+impl Asking {
+    /// The same, asked once only.
+    pub(super) fn impatient(mut self) -> Self {
+        self.repository = self.repository.impatient();
+        self
+    }
+
+    /// Takes in what came of it.
+    pub(super) fn heard<T>(self, answer: Result<T, client::Error>) -> Result<T, client::Error> {
+        if let Some(leave) = self.leave {
+            leave.used(answer.as_ref().err());
+        }
+        answer
     }
 }

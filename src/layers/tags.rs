@@ -91,9 +91,10 @@ impl Look {
 
     async fn first(&self) -> Result<StoredManifest, Error> {
         let Self { source, repository, tag, .. } = self;
-        source.may_ask(false)?;
+        let asking = source.may_ask(false)?;
         let reference = Reference::Tag(tag.clone());
-        let manifest = match source.repository.manifest(&reference).await {
+        let answer = asking.repository.manifest(&reference).await;
+        let manifest = match asking.heard(answer) {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Err(absent(repository, &reference, does_not_have_it(source))),
             Err(error) => return Err(judged(source, repository, &reference, &error)),
@@ -111,9 +112,10 @@ impl Look {
         older: &StoredManifest,
     ) -> Result<Result<(Layer, StoredManifest), Error>, Error> {
         let Self { source, repository, tag, .. } = self;
-        source.may_ask(true)?;
+        let asking = source.may_ask(true)?.impatient();
         let reference = Reference::Tag(tag.clone());
-        let head = match source.repository.clone().impatient().head(&reference).await {
+        let answer = asking.repository.head(&reference).await;
+        let head = match asking.heard(answer) {
             Ok(Some(head)) => head,
             Ok(None) => {
                 return Ok(Err(absent(repository, &reference, does_not_have_it(source))));
