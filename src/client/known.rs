@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
@@ -22,6 +22,27 @@ pub(super) struct Known {
     tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
     /// It answered an upload that names its digest, but no repository to mount from, with an error.
     refuses_lone_mounts: AtomicBool,
+    pub(super) single_posts: SinglePosts,
+}
+
+/// Whether it takes a blob with the POST that begins its upload.
+#[derive(Debug, Default)]
+pub(super) struct SinglePosts {
+    taken: OnceLock<bool>,
+    /// Held by the first that tries, so that many at once do not all send their bytes in vain.
+    pub(super) first: tokio::sync::Mutex<()>,
+}
+
+impl SinglePosts {
+    /// `None` where it has not been tried.
+    pub(super) fn are_taken(&self) -> Option<bool> {
+        self.taken.get().copied()
+    }
+
+    pub(super) fn learn(&self, taken: bool) {
+        // What was learnt first stays.
+        let _ = self.taken.set(taken);
+    }
 }
 
 /// A token, or the one request for it that is under way.

@@ -16,6 +16,7 @@ mod realm;
 mod referrers;
 mod repository;
 mod scopes;
+mod single;
 mod tags;
 mod token;
 mod upload;

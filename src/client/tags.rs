@@ -2,7 +2,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-use super::access::Effort;
+use super::access::{Effort, Purpose};
 use super::pages::Pages;
 use super::scopes::Scopes;
 use super::{Error, Repository};
@@ -61,6 +61,24 @@ impl Repository {
         Ok(tags)
     }
 
+    /// Whether the repository has any tag. One that the registry does not know has none.
+    ///
+    /// # Errors
+    /// Any answer but a list and 404.
+    pub async fn has_tags(&self) -> Result<bool, Error> {
+        let doing = format!("looking for tags of {}/{}", self.registry(), self.name());
+        let purpose = self.purpose(&doing, self.scopes());
+        let mut url = self.url(purpose, "tags/list")?;
+        url.query_pairs_mut().append_pair("n", "1");
+        let request = Request::new(Method::GET, url);
+        let Some(response) = self.look(purpose, request, self.effort()).await? else {
+            return Ok(false);
+        };
+        let body = response.bytes(MAX_PAGE_BYTES).await.map_err(|e| purpose.http(e))?;
+        let page = page(purpose, &body)?;
+        Ok(page.tags.is_some_and(|tags| !tags.is_empty()))
+    }
+
     /// Deletes a tag, or by digest a manifest with all its tags (distribution-spec, "Content
     /// Management").
     ///
@@ -104,8 +122,11 @@ impl Repository {
         }
         let following = pages.following(&response, &url)?;
         let body = pages.read(response, MAX_PAGE_BYTES).await?;
-        let page = serde_json::from_slice(&body)
-            .map_err(|error| purpose.protocol(format!("its list of tags is none ({error})")))?;
-        Ok((page, following))
+        Ok((page(purpose, &body)?, following))
     }
+}
+
+fn page(purpose: Purpose<'_>, body: &[u8]) -> Result<Page, Error> {
+    serde_json::from_slice(body)
+        .map_err(|error| purpose.protocol(format!("its list of tags is none ({error})")))
 }

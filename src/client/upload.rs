@@ -1,7 +1,8 @@
+use std::convert::Infallible;
 use std::error::Error as StdError;
 
 use bytes::Bytes;
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 use url::Url;
@@ -13,6 +14,9 @@ use super::{Error, Repository};
 use crate::http::{self as transport, Body, Request, Response};
 use crate::oci::{Descriptor, RepositoryName};
 
+/// Where uploads begin.
+pub(super) const UPLOADS: &str = "blobs/uploads/";
+
 /// How a blob came to be in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
@@ -23,29 +27,64 @@ pub enum Pushed {
 }
 
 /// What a registry says to a wish to upload.
-enum Opened {
+pub(super) enum Opened {
     Mounted,
+    /// It took the blob with the wish.
+    Taken,
     Session(Url),
+}
+
+/// What is uploaded.
+#[derive(Clone, Copy)]
+struct Upload<'a> {
+    blob: &'a Descriptor,
+    /// All of it, where it is small and in memory.
+    whole: Option<&'a Bytes>,
+    mount_from: Option<&'a RepositoryName>,
 }
 
 impl Repository {
     /// Puts a blob into the repository: by a mount where that is possible, else by one POST and one
     /// PUT (distribution-spec, "Mounting a blob from another repository", "POST then PUT"). The
-    /// session a declined mount opens is used. `source` gives the bytes, exactly the descriptor's
-    /// many; it is called again when the upload has to begin anew.
+    /// session a declined mount opens is used. A mount from the repository itself asks whether the
+    /// blob is there. `source` gives the bytes, exactly the descriptor's many; it is called again when
+    /// the upload has to begin anew.
     ///
     /// # Errors
     /// Any answer but success, and errors of the source, on which nothing is committed.
     pub async fn push_blob<S, E>(
         &self,
         blob: &Descriptor,
-        mut source: impl FnMut() -> S + Send,
+        source: impl FnMut() -> S + Send,
         mount_from: Option<&RepositoryName>,
     ) -> Result<Pushed, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
     {
+        self.upload(Upload { blob, whole: None, mount_from }, source).await
+    }
+
+    /// Puts a small blob into the repository: by the one POST that begins its upload where the registry
+    /// takes a blob so, else as [`Repository::push_blob`] does.
+    ///
+    /// # Errors
+    /// Any answer but success.
+    pub async fn push_small_blob(&self, blob: &Descriptor, bytes: Bytes) -> Result<Pushed, Error> {
+        let source = || stream::iter([Ok::<_, Infallible>(bytes.clone())]);
+        self.upload(Upload { blob, whole: Some(&bytes), mount_from: None }, source).await
+    }
+
+    async fn upload<S, E>(
+        &self,
+        upload: Upload<'_>,
+        mut source: impl FnMut() -> S + Send,
+    ) -> Result<Pushed, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
+    {
+        let blob = upload.blob;
         let doing = format!(
             "pushing the blob {} ({} bytes) to {}/{}",
             blob.digest,
@@ -58,8 +97,9 @@ impl Repository {
         let mut retries = self.http().retries();
         let mut logins = 0;
         loop {
-            let session = match writable.open(purpose, blob, mount_from).await? {
+            let session = match writable.open(purpose, upload).await? {
                 Opened::Mounted => return Ok(Pushed::Mounted),
+                Opened::Taken => return Ok(Pushed::Moved(blob.size)),
                 Opened::Session(session) => session,
             };
             let bytes = source().map(|next| next.map_err(Into::into)).boxed();
@@ -84,13 +124,9 @@ impl Repository {
         }
     }
 
-    async fn open(
-        &self,
-        purpose: Purpose<'_>,
-        blob: &Descriptor,
-        mount_from: Option<&RepositoryName>,
-    ) -> Result<Opened, Error> {
-        if let Some(from) = mount_from.filter(|from| *from != self.name()) {
+    async fn open(&self, purpose: Purpose<'_>, upload: Upload<'_>) -> Result<Opened, Error> {
+        let Upload { blob, whole, mount_from } = upload;
+        if let Some(from) = mount_from {
             let scopes = Scopes::write(self.name()).and_read(from);
             let purpose = Purpose { scopes: &scopes, ..purpose };
             let mut request = self.post(purpose)?;
@@ -112,6 +148,11 @@ impl Repository {
                 Err(Error::Login { .. }) => {}
                 Err(error) => return Err(error),
             }
+        }
+        if let Some(bytes) = whole
+            && let Some(opened) = self.post_whole(purpose, blob, bytes).await?
+        {
+            return Ok(opened);
         }
         self.begin(purpose, blob).await
     }
@@ -149,12 +190,16 @@ impl Repository {
     }
 
     fn post(&self, purpose: Purpose<'_>) -> Result<Request, Error> {
-        let request = self.request(purpose, Method::POST, "blobs/uploads/")?;
+        let request = self.request(purpose, Method::POST, UPLOADS)?;
         Ok(request.header(CONTENT_LENGTH, HeaderValue::from_static("0")))
     }
 
     /// Where the upload goes on.
-    async fn session(&self, purpose: Purpose<'_>, response: Response) -> Result<Opened, Error> {
+    pub(super) async fn session(
+        &self,
+        purpose: Purpose<'_>,
+        response: Response,
+    ) -> Result<Opened, Error> {
         let location = response.header(LOCATION).map(str::to_owned);
         let asked = response.url().clone();
         response.discard().await;
@@ -198,13 +243,23 @@ impl Repository {
         if !response.status().is_success() {
             return Err(purpose.http(response.into_error().await));
         }
-        let taken = advertised(&response);
-        response.discard().await;
-        match taken {
-            Some(taken) if taken != blob.digest => {
-                Err(purpose.damaged(format!("the registry took it as {taken}")))
-            }
-            _ => Ok(Pushed::Moved(blob.size)),
+        taken(purpose, blob, response).await?;
+        Ok(Pushed::Moved(blob.size))
+    }
+}
+
+/// Whether the registry took what it was sent for what it is.
+pub(super) async fn taken(
+    purpose: Purpose<'_>,
+    blob: &Descriptor,
+    response: Response,
+) -> Result<(), Error> {
+    let taken = advertised(&response);
+    response.discard().await;
+    match taken {
+        Some(taken) if taken != blob.digest => {
+            Err(purpose.damaged(format!("the registry took it as {taken}")))
         }
+        _ => Ok(()),
     }
 }

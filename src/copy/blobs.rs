@@ -1,11 +1,12 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::stream::TryStreamExt;
 
-use super::plan::{BlobJob, Target};
+use super::plan::{BlobJob, SMALL_BLOB_BYTES, Target};
 use super::{Error, Progress, Totals};
 use crate::client::{self, Pushed, Repository};
 use crate::oci::{Registry, RepositoryName};
@@ -17,8 +18,21 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Mover<'a> {
     dry_run: bool,
     progress: &'a dyn Progress,
-    /// Registries that did not mount what they have.
-    decline_mounts: Mutex<HashSet<Registry>>,
+    mounts: Mutex<HashMap<Registry, Mounts>>,
+}
+
+/// What a registry has been seen to do with mounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Mounts {
+    #[default]
+    Unknown,
+    /// It did not mount what it has.
+    Declined,
+    /// It mounts from a repository that is named. From the blob's own one, that is a look whether it is
+    /// there which opens an upload if not.
+    Named,
+    /// It looks for a blob by itself wherever an upload begins.
+    Anywhere,
 }
 
 enum Placed {
@@ -28,7 +42,7 @@ enum Placed {
 
 impl<'a> Mover<'a> {
     pub(super) fn new(dry_run: bool, progress: &'a dyn Progress) -> Self {
-        Self { dry_run, progress, decline_mounts: Mutex::default() }
+        Self { dry_run, progress, mounts: Mutex::default() }
     }
 
     /// Brings a blob into all repositories of one registry that need it: into the first by the best
@@ -58,34 +72,57 @@ impl<'a> Mover<'a> {
         Ok(totals)
     }
 
+    /// The fewest requests: one that mounts or one that looks, then POST and PUT, or a single POST.
     async fn bring(
         &self,
         job: &BlobJob,
         target: &Target,
-        mount_from: Option<&RepositoryName>,
+        has_it: Option<&RepositoryName>,
     ) -> Result<Placed, client::Error> {
-        let mount_from = mount_from.filter(|from| *from != target.to.name());
+        let (own, digest) = (target.to.name(), &job.blob.digest);
+        let mounts = self.mounts(target.to.registry());
         // A mount finds out by itself whether the blob is there, if the registry mounts at all.
-        let mounts = mount_from.is_some() && !self.declines_mounts(target.to.registry());
-        if !mounts
-            && !target.likely_missing
-            && target.to.blob_size(&job.blob.digest).await?.is_some()
-        {
+        let mount_from = match mounts {
+            Mounts::Declined => None,
+            Mounts::Named if !target.likely_missing => has_it.or(Some(own)),
+            Mounts::Unknown | Mounts::Named | Mounts::Anywhere => {
+                has_it.filter(|from| *from != own)
+            }
+        };
+        let looks = mount_from.is_none() && mounts != Mounts::Anywhere && !target.likely_missing;
+        if looks && target.to.blob_size(digest).await?.is_some() {
             return Ok(Placed::Present);
         }
         let pushed = push(job, &target.to, mount_from, self.progress).await?;
-        if mounts && pushed != Pushed::Mounted {
-            self.lock().insert(target.to.registry().clone());
+        let mounted = pushed == Pushed::Mounted;
+        match mount_from {
+            // That tells whether the blob was there, nothing more.
+            Some(from) if from == own => {}
+            Some(_) => self.learn(target, if mounted { Mounts::Named } else { Mounts::Declined }),
+            None if mounted => self.learn(target, Mounts::Anywhere),
+            None => {}
         }
-        Ok(Placed::Pushed(pushed))
+        Ok(match mount_from {
+            Some(from) if mounted && from == own => Placed::Present,
+            _ => Placed::Pushed(pushed),
+        })
     }
 
-    fn declines_mounts(&self, registry: &Registry) -> bool {
-        self.lock().contains(registry)
+    fn mounts(&self, registry: &Registry) -> Mounts {
+        self.lock().get(registry).copied().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<Registry>> {
-        self.decline_mounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn learn(&self, target: &Target, mounts: Mounts) {
+        let mut known = self.lock();
+        let known = known.entry(target.to.registry().clone()).or_default();
+        // Who mounts from anywhere mounts from what is named, too.
+        if (*known, mounts) != (Mounts::Anywhere, Mounts::Named) {
+            *known = mounts;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Registry, Mounts>> {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,6 +145,12 @@ async fn push(
 ) -> Result<Pushed, client::Error> {
     let (from, blob) = (&job.from, &job.blob);
     progress.blob_started(blob);
+    if mount_from.is_none() && blob.size <= SMALL_BLOB_BYTES {
+        let chunks: Vec<Bytes> = from.blob(blob).try_collect().await?;
+        let pushed = to.push_small_blob(blob, chunks.concat().into()).await?;
+        progress.bytes(blob.size);
+        return Ok(pushed);
+    }
     let passed = Arc::new(AtomicU64::new(0));
     let source = || {
         let passed = Arc::clone(&passed);

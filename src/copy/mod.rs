@@ -7,6 +7,7 @@
 //! request is made is `client`'s, how files are read is `layout`'s; which images go where is decided above.
 
 mod blobs;
+mod empty;
 mod error;
 mod plan;
 mod progress;

@@ -31,6 +31,8 @@ pub(super) struct BlobJob {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) to: Repository,
+    /// No tag of the repository is known to be there.
+    pub(super) fresh: bool,
     /// A look whether it is there costs as much as it is likely to spare.
     pub(super) likely_missing: bool,
 }
@@ -44,10 +46,11 @@ pub(super) struct Write {
     pub(super) item: String,
 }
 
-/// Blobs up to this size are sent without a look where nothing speaks for their being there.
-const SMALL_BLOB_BYTES: u64 = 64 * 1024;
+/// Blobs up to this size are sent without a look where nothing speaks for their being there, and from
+/// memory.
+pub(super) const SMALL_BLOB_BYTES: u64 = 64 * 1024;
 
-type Place = (Registry, RepositoryName);
+pub(super) type Place = (Registry, RepositoryName);
 
 impl Plan {
     /// Sums up what all items need.
@@ -120,6 +123,7 @@ impl Blobs {
             let is_config = position == 0;
             let target = Target {
                 to: item.to.clone(),
+                fresh,
                 likely_missing: blob.size <= SMALL_BLOB_BYTES && (fresh || is_config),
             };
             let registry = item.to.registry().clone();
@@ -138,6 +142,6 @@ impl Blobs {
     }
 }
 
-fn place(repository: &Repository) -> Place {
+pub(super) fn place(repository: &Repository) -> Place {
     (repository.registry().clone(), repository.name().clone())
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::blobs::Mover;
+use super::empty::skip_looks;
 use super::plan::{Plan, Write};
 use super::resolve::{Resolved, resolve};
 use super::source::Sources;
@@ -31,7 +32,10 @@ pub async fn run(
         .buffered(parallel)
         .try_collect()
         .await?;
-    let plan = Plan::new(&resolved)?;
+    let mut plan = Plan::new(&resolved)?;
+    if !options.dry_run {
+        skip_looks(&mut plan, parallel).await;
+    }
     let (blobs, bytes) = plan.size();
     progress.planned(blobs, bytes);
     let Carried { mut totals, kept } = carry(&plan, options, progress).await?;

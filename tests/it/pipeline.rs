@@ -150,22 +150,20 @@ async fn a_second_upload_moves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_final_registry_has_in_another_repository_is_not_sent_again() {
+async fn large_blobs_that_the_final_registry_has_in_another_repository_are_not_sent_again() {
     let site = Site::new().await;
-    json(&site.upload(&site.images(&json!({})), &[]));
-    let other = format!("{}/demo/other", site.target.address);
-    push_index(
-        &repository(&site.buildset.login(), &other.replace(':', "_")),
-        "latest",
-        "one",
-        &PLATFORMS,
-    )
-    .await;
-    let images =
-        file(site.folder.path(), "other.json", &json!([{"repository": other}]).to_string());
-    let uploaded = json(&site.upload(&images, &[]));
-    assert_eq!(uploaded["totals"]["blobs_moved"], 0);
-    assert_eq!(uploaded["totals"]["blobs_mounted"], 5);
+    let upload = async |name: &str| {
+        let image = format!("{}/demo/{name}", site.target.address);
+        let source = repository(&site.buildset.login(), &image.replace(':', "_"));
+        // A layer of each platform becomes larger than what is sent without a look.
+        push_index(&source, "latest", &"long".repeat(25), &PLATFORMS).await;
+        let images = json!([{"repository": image}]).to_string();
+        json(&site.upload(&file(site.folder.path(), "images.json", &images), &[]))
+    };
+    assert_eq!(upload("large").await["totals"]["blobs_moved"], 5);
+    let totals = &upload("other").await["totals"];
+    assert_eq!((&totals["blobs_mounted"], &totals["blobs_moved"]), (&json!(2), &json!(3)));
+    assert!(totals["bytes_moved"].as_u64().unwrap() < 1000, "{totals}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,6 +283,6 @@ async fn copy_takes_all_tags_or_one_platform() {
     let one = format!("{}/one/platform:1", site.target.address);
     let moved = json(&copy(&["--platform", "linux/arm64", &source, &one]));
     let totals = &moved["totals"];
-    assert_eq!((&totals["blobs_moved"], &totals["blobs_mounted"]), (&json!(0), &json!(3)));
+    assert_eq!(totals["blobs_moved"], 3);
     failure(&copy(&["--platform", "linux/riscv64", &source, &one]), 3);
 }

@@ -66,6 +66,65 @@ async fn a_registry_that_refuses_a_mount_from_nowhere_is_asked_once() {
 }
 
 #[tokio::test]
+async fn a_registry_that_makes_nothing_of_a_single_post_is_tried_once() {
+    for status in [400, 404, 405, 500] {
+        let server = Faulty::start().await;
+        let repository = repository(&server, "a");
+        server.fault(
+            usize::MAX,
+            Method::POST,
+            "digest=",
+            Fault::Answer(status, vec![], String::new()),
+        );
+        for name in ["one", "two"] {
+            let (bytes, blob) = sample::blob(name, 1000);
+            let pushed = repository.push_small_blob(&blob, bytes.clone()).await.unwrap();
+            assert_eq!(pushed, Pushed::Moved(1000));
+            assert_eq!(server.memory.blob("a", &blob.digest).unwrap(), bytes);
+        }
+        assert_eq!(server.count(Method::POST, "digest="), 1, "{status}");
+        assert_eq!(server.requests().len(), 1 + 2 * 2);
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_is_busy_may_still_take_single_posts() {
+    let server = Faulty::start().await;
+    *server.memory.takes_single_posts.lock().unwrap() = true;
+    let repository = repository(&server, "a");
+    server.fault(1, Method::POST, "digest=", Fault::Answer(503, vec![], String::new()));
+    for (name, requests) in [("one", 2), ("two", 1)] {
+        let (bytes, blob) = sample::blob(name, 1000);
+        server.forget_requests();
+        repository.push_small_blob(&blob, bytes).await.unwrap();
+        assert_eq!(server.requests().len(), requests, "{:?}", server.requests());
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_a_session_already_holds_are_not_sent_to_it_again() {
+    let server = Faulty::start().await;
+    let repository = repository(&server, "a");
+    let held = Fault::Header("range", Some("0-999".to_owned()));
+    server.fault(1, Method::POST, "digest=", held);
+    let (bytes, blob) = sample::blob("one", 1000);
+    repository.push_small_blob(&blob, bytes).await.unwrap();
+    assert_eq!((server.count(Method::POST, ""), server.count(Method::PUT, "uploads/2")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_blob_taken_for_another_is_an_error() {
+    let server = Faulty::start().await;
+    *server.memory.takes_single_posts.lock().unwrap() = true;
+    let other = sample::blob("other", 10).1.digest.to_string();
+    let wrong = Fault::Header("docker-content-digest", Some(other));
+    server.fault(1, Method::POST, "digest=", wrong);
+    let (bytes, blob) = sample::blob("one", 1000);
+    let pushed = repository(&server, "a").push_small_blob(&blob, bytes).await;
+    assert_eq!(pushed.unwrap_err().kind(), "damaged");
+}
+
+#[tokio::test]
 async fn a_lost_reply_is_settled_by_head_and_a_cut_upload_begun_anew() {
     let server = Faulty::start().await;
     let (bytes, blob) = sample::blob("layer", 200_000);

@@ -1,6 +1,7 @@
 //! Images from registry to registry: what is moved, in which order, with how many requests.
 
 mod content;
+mod missing;
 mod refusals;
 mod requests;
 

@@ -41,6 +41,8 @@ pub struct Memory {
     pub access: Mutex<Access>,
     /// Answer mounts with an upload session.
     pub declines_mounts: Mutex<bool>,
+    /// Take a blob with the POST that begins its upload.
+    pub takes_single_posts: Mutex<bool>,
     state: Mutex<State>,
 }
 
@@ -213,6 +215,11 @@ impl Memory {
                 state.blobs.entry(name.to_owned()).or_default().insert(digest, bytes);
                 return reply(StatusCode::CREATED, "");
             }
+            if let Some(digest) = query.get("digest")
+                && *self.takes_single_posts.lock().unwrap()
+            {
+                return put_blob(&mut state, name, Some(digest), request.body());
+            }
             state.counter += 1;
             let location = format!("/v2/{name}/blobs/uploads/{}", state.counter);
             state.uploads.insert(location.clone());
@@ -228,12 +235,7 @@ impl Memory {
         {
             return error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no such upload");
         }
-        let digest = Digest::sha256(request.body()).to_string();
-        if query.get("digest") != Some(&digest) {
-            return error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "not this digest");
-        }
-        state.blobs.entry(name.to_owned()).or_default().insert(digest, request.body().clone());
-        reply(StatusCode::CREATED, "")
+        put_blob(&mut state, name, query.get("digest"), request.body())
     }
 
     fn tags(
@@ -370,6 +372,20 @@ impl Memory {
 }
 
 type Serve = fn(&Memory, &Request<Bytes>, &str, &str, &HashMap<String, String>) -> Response<Bytes>;
+
+fn put_blob(
+    state: &mut State,
+    name: &str,
+    asked: Option<&String>,
+    body: &Bytes,
+) -> Response<Bytes> {
+    let digest = Digest::sha256(body).to_string();
+    if asked != Some(&digest) {
+        return error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "not this digest");
+    }
+    state.blobs.entry(name.to_owned()).or_default().insert(digest, body.clone());
+    reply(StatusCode::CREATED, "")
+}
 
 fn put_manifest(
     state: &mut State,
