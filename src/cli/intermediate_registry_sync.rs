@@ -246,7 +246,7 @@ impl Report for Done {
             Self::Pulled(pulled) => pulled,
         };
         let rows = pulled.images.iter().map(|it| (&it.image, it.lazy));
-        let mut text = output::images(rows, &pulled.totals);
+        let mut text = output::images(rows, &pulled.totals, pulled.dry_run);
         for it in &pulled.images {
             if let Some(reason) = &it.eager_because {
                 let line = format!("{} was copied at once: {reason}", it.image.name);

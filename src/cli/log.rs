@@ -4,6 +4,9 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use super::progress::BesideBars;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,10 +26,13 @@ pub fn start(format: LogFormat, verbose: u8, quiet: bool) {
         (false, _) => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter);
+    let terminal = std::io::stderr().is_terminal();
+    let writer = match terminal {
+        true => BoxMakeWriter::new(|| BesideBars),
+        false => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines =
+        tracing_subscriber::fmt().with_writer(writer).with_ansi(terminal).with_env_filter(filter);
     // A second start (a test calling two programs) keeps the first.
     let _ = match format {
         LogFormat::Text => lines.with_target(false).try_init(),

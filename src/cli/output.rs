@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::exit::Failure;
-use crate::copy::{ImageOutcome, Outcome, Totals};
+use crate::copy::{Amount, Blobs, ImageOutcome, Outcome, Totals};
 use crate::oci::push_visible;
 
 /// How results are printed.
@@ -123,10 +123,10 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
     text
 }
 
-/// What a copy did, as a table with its sums.
+/// What a copy did or would do, as a table with its sums.
 #[must_use]
 pub fn copies(outcome: &Outcome) -> String {
-    images(outcome.images.iter().map(|image| (image, false)), &outcome.totals)
+    images(outcome.images.iter().map(|image| (image, false)), &outcome.totals, outcome.dry_run)
 }
 
 /// As [`copies`], of images for which a pointer may have been left.
@@ -134,31 +134,62 @@ pub fn copies(outcome: &Outcome) -> String {
 pub fn images<'a>(
     images: impl Iterator<Item = (&'a ImageOutcome, bool)>,
     totals: &Totals,
+    dry_run: bool,
 ) -> String {
-    let rows: Vec<[String; 4]> = images
+    let rows: Vec<[String; 7]> = images
         .map(|(image, lazy)| {
-            let state = match (image.kept, image.changed) {
-                (true, _) => "kept: pushed by this buildset",
-                (_, true) if lazy => "pointer left",
-                (_, true) => "written",
-                (_, false) => "already there",
+            let state = match (image.kept, image.changed, dry_run) {
+                (true, ..) => "kept: pushed by this buildset",
+                (_, true, false) if lazy => "pointer left",
+                (_, true, true) if lazy => "to be pointed at",
+                (_, true, false) => "written",
+                (_, true, true) => "to be written",
+                (_, false, _) => "already there",
             };
-            let digest = image.digest.short().to_owned();
-            [image.name.clone(), image.to.to_string(), digest, state.to_owned()]
+            let Blobs { moved, mounted, present } = image.blobs;
+            [
+                image.name.clone(),
+                image.to.to_string(),
+                image.digest.short().to_owned(),
+                state.to_owned(),
+                amount(moved),
+                amount(mounted),
+                amount(present),
+            ]
         })
         .collect();
-    let mut text = table(["IMAGE", "TO", "DIGEST", "STATE"], &rows);
-    let _ = writeln!(
-        text,
-        "{} blobs moved ({}), {} mounted, {} already there, {} requests, {:.2} s",
+    let header = match dry_run {
+        false => ["IMAGE", "TO", "DIGEST", "STATE", "MOVED", "MOUNTED", "THERE"],
+        true => ["IMAGE", "TO", "DIGEST", "STATE", "TO MOVE", "TO MOUNT", "THERE"],
+    };
+    table(header, &rows) + &sums(totals, dry_run)
+}
+
+fn amount(Amount { count, bytes: size }: Amount) -> String {
+    match count {
+        0 => "-".to_owned(),
+        count => format!("{count} ({})", bytes(size)),
+    }
+}
+
+fn sums(totals: &Totals, dry_run: bool) -> String {
+    let (moved, mounted) = match dry_run {
+        false => ("moved", "mounted"),
+        true => ("to move", "to mount"),
+    };
+    format!(
+        "{} blobs {moved} ({}), {} {mounted} ({}), {} already there ({}); \
+         {} requests, {} retries, {:.2} s\n",
         totals.blobs_moved,
         bytes(totals.bytes_moved),
         totals.blobs_mounted,
+        bytes(totals.bytes_mounted),
         totals.blobs_present,
+        bytes(totals.bytes_present),
         totals.requests,
+        totals.retries,
         totals.seconds
-    );
-    text
+    )
 }
 
 /// A number of bytes for people, e.g. `3.2 MiB`.

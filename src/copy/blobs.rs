@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::TryStreamExt;
 
 use super::plan::{BlobJob, SMALL_BLOB_BYTES, Target};
-use super::{Error, Progress, Totals};
+use super::{Action, Error, Progress};
 use crate::client::{self, Pushed, Repository};
 use crate::oci::{Registry, RepositoryName};
 
@@ -35,9 +35,13 @@ enum Mounts {
     Anywhere,
 }
 
-enum Placed {
-    Present,
-    Pushed(Pushed),
+/// What became of a blob in one repository.
+pub(super) struct Placed<'a> {
+    pub(super) job: &'a BlobJob,
+    pub(super) target: &'a Target,
+    pub(super) action: Action,
+    /// Which repository of the registry had it before.
+    pub(super) has_it: Option<RepositoryName>,
 }
 
 impl<'a> Mover<'a> {
@@ -47,8 +51,8 @@ impl<'a> Mover<'a> {
 
     /// Brings a blob into all repositories of one registry that need it: into the first by the best
     /// way, into the others from there.
-    pub(super) async fn place(&self, job: &BlobJob) -> Result<Totals, Error> {
-        let mut totals = Totals::default();
+    pub(super) async fn place<'p>(&self, job: &'p BlobJob) -> Result<Vec<Placed<'p>>, Error> {
+        let mut all = Vec::new();
         let mut has_it: Option<RepositoryName> = (job.targets.first())
             .and_then(|target| Some((target, job.from.repository()?)))
             .filter(|(target, from)| target.to.registry() == from.registry())
@@ -58,18 +62,19 @@ impl<'a> Mover<'a> {
                 true => look(job, target, has_it.is_some()).await,
                 false => self.bring(job, target, has_it.as_ref()).await,
             };
-            match placed.map_err(|source| Error::client(&job.item, source))? {
-                Placed::Present => totals.blobs_present += 1,
-                Placed::Pushed(Pushed::Mounted) => totals.blobs_mounted += 1,
-                Placed::Pushed(Pushed::Moved(bytes)) => {
-                    totals.blobs_moved += 1;
-                    totals.bytes_moved += bytes;
-                }
+            let action = placed.map_err(|source| Error::client(&job.item, source))?;
+            // What was planned is that the first one's bytes move, if anything moves.
+            match (all.is_empty(), action) {
+                _ if self.dry_run => {}
+                (true, Action::Mount | Action::Present) => self.progress.spared(job.blob.size),
+                (false, Action::Move) => self.progress.planned(0, job.blob.size),
+                _ => {}
             }
+            self.progress.placed(&job.blob);
+            all.push(Placed { job, target, action, has_it: has_it.clone() });
             has_it.get_or_insert_with(|| target.to.name().clone());
-            self.progress.blob_done(&job.blob);
         }
-        Ok(totals)
+        Ok(all)
     }
 
     /// The fewest requests: one that mounts or one that looks, then POST and PUT, or a single POST.
@@ -78,7 +83,7 @@ impl<'a> Mover<'a> {
         job: &BlobJob,
         target: &Target,
         has_it: Option<&RepositoryName>,
-    ) -> Result<Placed, client::Error> {
+    ) -> Result<Action, client::Error> {
         let (own, digest) = (target.to.name(), &job.blob.digest);
         let mounts = self.mounts(target.to.registry());
         // A mount finds out by itself whether the blob is there, if the registry mounts at all.
@@ -91,7 +96,7 @@ impl<'a> Mover<'a> {
         };
         let looks = mount_from.is_none() && mounts != Mounts::Anywhere && !target.likely_missing;
         if looks && target.to.blob_size(digest).await?.is_some() {
-            return Ok(Placed::Present);
+            return Ok(Action::Present);
         }
         let pushed = push(job, &target.to, mount_from, self.progress).await?;
         let mounted = pushed == Pushed::Mounted;
@@ -103,8 +108,9 @@ impl<'a> Mover<'a> {
             None => {}
         }
         Ok(match mount_from {
-            Some(from) if mounted && from == own => Placed::Present,
-            _ => Placed::Pushed(pushed),
+            Some(from) if mounted && from == own => Action::Present,
+            _ if mounted => Action::Mount,
+            _ => Action::Move,
         })
     }
 
@@ -127,14 +133,13 @@ impl<'a> Mover<'a> {
 }
 
 /// What would be done.
-async fn look(job: &BlobJob, target: &Target, mounts: bool) -> Result<Placed, client::Error> {
-    if target.to.blob_size(&job.blob.digest).await?.is_some() {
-        return Ok(Placed::Present);
-    }
-    Ok(Placed::Pushed(match mounts {
-        true => Pushed::Mounted,
-        false => Pushed::Moved(job.blob.size),
-    }))
+async fn look(job: &BlobJob, target: &Target, mounts: bool) -> Result<Action, client::Error> {
+    let there = target.to.blob_size(&job.blob.digest).await?;
+    Ok(match (there, mounts) {
+        (Some(_), _) => Action::Present,
+        (None, true) => Action::Mount,
+        (None, false) => Action::Move,
+    })
 }
 
 async fn push(
@@ -144,16 +149,18 @@ async fn push(
     progress: &dyn Progress,
 ) -> Result<Pushed, client::Error> {
     let (from, blob) = (&job.from, &job.blob);
-    progress.blob_started(blob);
+    let moving = progress.moving(blob);
     if mount_from.is_none() && blob.size <= SMALL_BLOB_BYTES {
         let chunks: Vec<Bytes> = from.blob(blob).try_collect().await?;
         let pushed = to.push_small_blob(blob, chunks.concat().into()).await?;
-        progress.bytes(blob.size);
+        moving.at(blob.size);
         return Ok(pushed);
     }
     let passed = Arc::new(AtomicU64::new(0));
     let source = || {
         let passed = Arc::clone(&passed);
+        // It may be the second time.
+        passed.store(0, Ordering::Relaxed);
         from.blob(blob).inspect_ok(move |bytes| {
             passed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         })
@@ -161,10 +168,7 @@ async fn push(
     let mut pushing = std::pin::pin!(to.push_blob(blob, source, mount_from));
     loop {
         let pushed = tokio::time::timeout(TICK, &mut pushing).await;
-        let bytes = passed.swap(0, Ordering::Relaxed);
-        if bytes > 0 {
-            progress.bytes(bytes);
-        }
+        moving.at(passed.load(Ordering::Relaxed));
         if let Ok(pushed) = pushed {
             return pushed;
         }

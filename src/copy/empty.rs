@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::stream::{self, StreamExt};
 
 use super::plan::{BlobJob, Place, Plan, Target, place};
+use crate::client::Repository;
 
 /// How many looks have to be spared before it pays to ask whether a repository is empty.
 const WORTH_ASKING: usize = 3;
@@ -26,7 +27,8 @@ fn questions(jobs: &[BlobJob], parallel: usize) -> Vec<(Place, &BlobJob, &Target
     for job in jobs {
         for (position, target) in job.targets.iter().enumerate() {
             let place = place(&target.to);
-            let is_mounted = position > 0 || job.from.registry() == target.to.registry();
+            let near = job.from.repository().map(Repository::registry);
+            let is_mounted = position > 0 || near == Some(target.to.registry());
             if !target.fresh {
                 tagged.insert(place);
             } else if !is_mounted && !target.likely_missing {

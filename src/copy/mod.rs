@@ -15,11 +15,12 @@ mod reader;
 mod resolve;
 mod run;
 mod source;
+mod tally;
 
 use serde::{Serialize, Serializer};
 
 pub use self::error::Error;
-pub use self::progress::Progress;
+pub use self::progress::{Moving, Progress};
 pub use self::reader::Source;
 pub use self::run::run;
 
@@ -83,8 +84,13 @@ impl Default for Options {
 /// What was done.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
+    /// Whether it was only looked; all else says what would be done.
+    pub dry_run: bool,
     /// One entry per item, in their order.
     pub images: Vec<ImageOutcome>,
+    /// Every blob that was looked for, if it was only looked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<PlannedBlob>,
     /// Sums over all.
     pub totals: Totals,
 }
@@ -109,6 +115,59 @@ pub struct ImageOutcome {
     pub changed: bool,
     /// Whether the destination was left as it is because its own builds pushed there.
     pub kept: bool,
+    /// What became of the blobs it needs; what images share counts for the first of them.
+    pub blobs: Blobs,
+}
+
+/// Blobs by what became of them, counted once for each repository. Those below manifests that were in
+/// place already were not looked for, and are not counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Blobs {
+    /// Sent.
+    pub moved: Amount,
+    /// Taken by the destination from another of its repositories.
+    pub mounted: Amount,
+    /// There before.
+    pub present: Amount,
+}
+
+/// So many blobs with so many bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Amount {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What would become of a blob.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedBlob {
+    /// The name of the first image that needs it.
+    pub image: String,
+    /// The blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The repository that needs it, `HOST[:PORT]/REPO`.
+    pub to: String,
+    /// What would be done.
+    pub action: Action,
+    /// The repository it would be read or mounted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// How a blob comes to be in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Its bytes are sent.
+    Move,
+    /// The destination takes it from another of its repositories.
+    Mount,
+    /// None is needed: it is there.
+    Present,
 }
 
 /// Sums over a run.
@@ -122,6 +181,10 @@ pub struct Totals {
     pub blobs_present: u64,
     /// Bytes of blobs sent.
     pub bytes_moved: u64,
+    /// Bytes of blobs the destination took from another of its repositories.
+    pub bytes_mounted: u64,
+    /// Bytes of blobs that were there.
+    pub bytes_present: u64,
     /// Manifests written, by digest and by tag.
     pub manifests_written: u64,
     /// Requests sent.

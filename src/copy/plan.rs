@@ -31,6 +31,8 @@ pub(super) struct BlobJob {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) to: Repository,
+    /// Which image needs it first.
+    pub(super) image: usize,
     /// No tag of the repository is known to be there.
     pub(super) fresh: bool,
     /// A look whether it is there costs as much as it is likely to spare.
@@ -114,15 +116,16 @@ struct Blobs {
 
 impl Blobs {
     fn need(&mut self, item: &Resolved, manifest: &Manifest, fresh: bool) {
-        for (position, blob) in manifest.blobs().enumerate() {
+        for (position, blob) in needed(manifest).enumerate() {
             let digest = blob.digest.clone();
             if !self.needed.insert((place(&item.to), digest.clone())) {
                 continue;
             }
             // A configuration is hardly ever shared, so one that changed is new.
-            let is_config = position == 0;
+            let is_config = position == 0 && manifest.children().is_empty();
             let target = Target {
                 to: item.to.clone(),
+                image: item.image,
                 fresh,
                 likely_missing: blob.size <= SMALL_BLOB_BYTES && (fresh || is_config),
             };
@@ -140,6 +143,13 @@ impl Blobs {
             }
         }
     }
+}
+
+/// The blobs a manifest needs beside it. What an index lists that is no manifest, as build caches do, is a
+/// blob to whoever does not know its type (image-spec, image-index.md, forbids to fail on it).
+pub(super) fn needed(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    let listed = manifest.children().iter().filter(|child| !child.is_manifest());
+    manifest.blobs().chain(listed.filter(|child| !child.is_non_distributable()))
 }
 
 pub(super) fn place(repository: &Repository) -> Place {

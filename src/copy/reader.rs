@@ -66,6 +66,16 @@ impl Reader {
     }
 }
 
+/// The repository, or the image of a layout.
+impl fmt::Display for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(from) => write!(f, "{}/{}", from.registry(), from.name()),
+            Self::Layout(image) => image.fmt(f),
+        }
+    }
+}
+
 impl From<ImageReference> for Source {
     fn from(image: ImageReference) -> Self {
         Self::Registry(image)

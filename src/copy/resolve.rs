@@ -11,6 +11,8 @@ use crate::oci::{Digest, Manifest, Platform, Reference};
 /// One item after a look at both sides.
 #[derive(Debug)]
 pub(super) struct Resolved {
+    /// Its place among the images of the run.
+    pub(super) image: usize,
     /// `FROM to TO`, for errors.
     pub(super) name: String,
     pub(super) from: Reader,
@@ -45,7 +47,7 @@ const MAX_MANIFESTS: usize = 10_000;
 pub(super) async fn resolve(
     client: &Client,
     sources: &Sources,
-    item: &Item,
+    (image, item): (usize, &Item),
     options: &Options,
 ) -> Result<Resolved, Error> {
     let name = format!("{} to {}", item.from, item.to);
@@ -58,6 +60,7 @@ pub(super) async fn resolve(
     let there = there.map_err(|source| Error::client(&name, source))?;
     let look = Look { name: &name, sources, from: &from, to: &to, options };
     let resolved = |digest, platforms, content| Resolved {
+        image,
         name: name.clone(),
         from: from.clone(),
         to: to.clone(),
@@ -248,16 +251,19 @@ impl Look<'_> {
         self.manifest(&reference).await.map(Some)
     }
 
+    /// The manifests an index lists. What else it lists is a blob, see [`super::plan::needed`].
     fn children(&self, manifest: &Manifest) -> Result<Vec<Digest>, Error> {
-        let children = manifest.children();
-        if let Some(strange) = children.iter().find(|child| !child.is_manifest()) {
+        const OLD_MANIFEST: &str = "application/vnd.docker.distribution.manifest.";
+        let (manifests, others): (Vec<_>, Vec<_>) =
+            manifest.children().iter().partition(|child| child.is_manifest());
+        if let Some(old) = others.iter().find(|child| child.media_type.starts_with(OLD_MANIFEST)) {
             return Err(self.unsupported(&format!(
-                "its index lists {} of the type `{}`, which is no manifest",
-                strange.digest,
-                strange.media_type.escape_debug()
+                "its index lists {} of the type `{}`, which is not carried",
+                old.digest,
+                old.media_type.escape_debug()
             )));
         }
-        Ok(children.iter().map(|child| child.digest.clone()).collect())
+        Ok(manifests.into_iter().map(|child| child.digest.clone()).collect())
     }
 
     async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {

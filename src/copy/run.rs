@@ -3,12 +3,13 @@ use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::blobs::Mover;
+use super::blobs::{Mover, Placed};
 use super::empty::skip_looks;
 use super::plan::{Plan, Write};
 use super::resolve::{Resolved, resolve};
 use super::source::Sources;
-use super::{Error, ImageOutcome, Item, Options, Outcome, Progress, Totals};
+use super::tally::{Tally, listed};
+use super::{Blobs, Error, ImageOutcome, Item, Options, Outcome, Progress, Totals};
 use crate::client::{self, Client, Repository};
 use crate::oci::{Digest, Reference, Registry, RepositoryName};
 
@@ -27,7 +28,7 @@ pub async fn run(
     let before = client.statistics();
     let parallel = options.parallel.max(1);
     let sources = Sources::default();
-    let resolved: Vec<Resolved> = stream::iter(&items)
+    let resolved: Vec<Resolved> = stream::iter(items.iter().enumerate())
         .map(|item| resolve(client, &sources, item, options))
         .buffered(parallel)
         .try_collect()
@@ -37,47 +38,59 @@ pub async fn run(
         skip_looks(&mut plan, parallel).await;
     }
     let (blobs, bytes) = plan.size();
-    progress.planned(blobs, bytes);
-    let Carried { mut totals, kept } = carry(&plan, options, progress).await?;
+    progress.planned(blobs, if options.dry_run { 0 } else { bytes });
+    let placed = move_blobs(&plan, options, progress).await?;
+    let mut tally = Tally::new(items.len());
+    placed.iter().for_each(|placed| tally.add(placed));
+    let listed = if options.dry_run { listed(&placed, &items) } else { Vec::new() };
+    let (manifests_written, kept) = write_manifests(&plan, options).await?;
     let after = client.statistics();
-    totals.requests = after.requests - before.requests;
-    totals.retries = after.retries - before.retries;
-    totals.seconds = started.elapsed().as_secs_f64();
-    let images = items.into_iter().zip(resolved);
-    let images = images.map(|(item, resolved)| outcome(item, resolved, &kept));
-    Ok(Outcome { images: images.collect(), totals })
+    let totals = Totals {
+        manifests_written,
+        requests: after.requests - before.requests,
+        retries: after.retries - before.retries,
+        seconds: started.elapsed().as_secs_f64(),
+        ..tally.totals()
+    };
+    let images = items.into_iter().zip(resolved).zip(tally.into_images());
+    let images = images.map(|((item, resolved), blobs)| outcome(item, resolved, blobs, &kept));
+    let images = images.collect();
+    Ok(Outcome { dry_run: options.dry_run, images, plan: listed, totals })
 }
 
-/// What was carried.
-struct Carried {
-    totals: Totals,
-    /// Tags that were left, as their own builds pushed there since they were looked at.
-    kept: Kept,
-}
-
+/// Tags that were left, as their own builds pushed there since they were looked at.
 type Kept = HashMap<Name, Digest>;
 type Name = (Registry, RepositoryName, Reference);
 
-async fn carry(plan: &Plan, options: &Options, progress: &dyn Progress) -> Result<Carried, Error> {
-    let parallel = options.parallel.max(1);
+async fn move_blobs<'p>(
+    plan: &'p Plan,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Vec<Placed<'p>>, Error> {
     let mover = Mover::new(options.dry_run, progress);
-    let mut totals = stream::iter(&plan.blobs)
+    stream::iter(&plan.blobs)
         .map(|job| mover.place(job))
-        .buffer_unordered(parallel)
-        .try_fold(Totals::default(), async |sum, placed| Ok(add(sum, placed)))
-        .await?;
-    let mut kept = Kept::new();
+        .buffer_unordered(options.parallel.max(1))
+        .try_fold(Vec::new(), async |mut all, placed| {
+            all.extend(placed);
+            Ok(all)
+        })
+        .await
+}
+
+/// How many were written, and which were not.
+async fn write_manifests(plan: &Plan, options: &Options) -> Result<(u64, Kept), Error> {
+    let (mut count, mut kept) = (0, Kept::new());
     for writes in plan.levels.values().chain([&plan.tags]) {
-        totals.manifests_written += writes.len() as u64;
+        count += writes.len() as u64;
         if options.dry_run {
             continue;
         }
-        let written = stream::iter(writes).map(write).buffer_unordered(parallel);
+        let written = stream::iter(writes).map(write).buffer_unordered(options.parallel.max(1));
         let written: Vec<_> = written.try_collect().await?;
         kept.extend(written.into_iter().flatten());
     }
-    totals.manifests_written -= kept.len() as u64;
-    Ok(Carried { totals, kept })
+    Ok((count - kept.len() as u64, kept))
 }
 
 /// What the name stands for, where that is kept.
@@ -94,15 +107,7 @@ fn name(to: &Repository, reference: &Reference) -> Name {
     (to.registry().clone(), to.name().clone(), reference.clone())
 }
 
-fn add(mut sum: Totals, placed: Totals) -> Totals {
-    sum.blobs_moved += placed.blobs_moved;
-    sum.blobs_mounted += placed.blobs_mounted;
-    sum.blobs_present += placed.blobs_present;
-    sum.bytes_moved += placed.bytes_moved;
-    sum
-}
-
-fn outcome(item: Item, resolved: Resolved, kept: &Kept) -> ImageOutcome {
+fn outcome(item: Item, resolved: Resolved, blobs: Blobs, kept: &Kept) -> ImageOutcome {
     let own = kept.get(&name(&resolved.to, &resolved.reference));
     ImageOutcome {
         name: item.name,
@@ -110,6 +115,7 @@ fn outcome(item: Item, resolved: Resolved, kept: &Kept) -> ImageOutcome {
         to: item.to,
         changed: resolved.content.is_some() && own.is_none(),
         kept: resolved.kept || own.is_some(),
+        blobs,
         platforms: if own.is_some() { Vec::new() } else { resolved.platforms },
         digest: own.cloned().unwrap_or(resolved.digest),
     }

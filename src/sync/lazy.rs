@@ -7,7 +7,7 @@ use http::Method;
 
 use super::{Error, RegistryItem};
 use crate::client::{self, Client, Said};
-use crate::copy::{self, ImageOutcome, Options};
+use crate::copy::{self, Blobs, ImageOutcome, Options};
 use crate::oci::{Digest, Reference, Registry, Tag};
 use crate::zuul::{
     ImageWanted, Issued, Pointer, PointerUrl, Pointers, PointersTaken, PullToken, Refusal, Taken,
@@ -276,5 +276,6 @@ fn outcome(item: &RegistryItem, pointer: &Pointer) -> ImageOutcome {
         platforms: Vec::new(),
         changed: true,
         kept: false,
+        blobs: Blobs::default(),
     }
 }

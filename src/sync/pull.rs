@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::lazy::{Lazy, Left};
 use super::{BuildId, Error, RegistryItem};
 use crate::client::Client;
-use crate::copy::{self, Builds, ImageOutcome, Item, Options, Progress, Totals};
+use crate::copy::{self, Builds, ImageOutcome, Item, Options, PlannedBlob, Progress, Totals};
 use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag, printable};
 use crate::zuul::{ImageArtifact, Label, Origin, Returned, path_below_registry};
 
@@ -33,8 +33,13 @@ pub struct Pull<'a> {
 /// What was pulled.
 #[derive(Debug, Serialize)]
 pub struct Pulled {
+    /// Whether it was only looked; all else says what would be done.
+    pub dry_run: bool,
     /// Every image, in the order of the artifacts.
     pub images: Vec<PulledImage>,
+    /// Every blob that was looked for, if it was only looked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<PlannedBlob>,
     /// Sums over all.
     pub totals: Totals,
     /// What `zuul_return` takes: nothing.
@@ -99,13 +104,11 @@ pub async fn pull(
             }
         }
     }
-    let mut totals = Totals::default();
-    let mut outcomes = Vec::new();
+    let (mut totals, mut plan, mut outcomes) = (Totals::default(), Vec::new(), Vec::new());
     if !copied.is_empty() {
         let copied = copied.into_iter().map(Item::from).collect();
         let outcome = copy::run(client, copied, options, progress).await.map_err(refused)?;
-        totals = outcome.totals;
-        outcomes = outcome.images;
+        (totals, plan, outcomes) = (outcome.totals, outcome.plan, outcome.images);
     }
     let mut outcomes = outcomes.into_iter().zip(reasons);
     let images = images.into_iter().filter_map(|image| {
@@ -117,7 +120,7 @@ pub async fn pull(
     totals.requests = after.requests - before.requests;
     totals.retries = after.retries - before.retries;
     totals.seconds = started.elapsed().as_secs_f64();
-    Ok(Pulled { images, totals, zuul: Returned::default() })
+    Ok(Pulled { dry_run: options.dry_run, images, plan, totals, zuul: Returned::default() })
 }
 
 /// Of several for one image and tag the last, in their order.

@@ -1,11 +1,12 @@
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use http::Method;
 use zuul_images::auth::{CredentialStore, Credentials};
 use zuul_images::client::Client;
-use zuul_images::copy::{self, Builds, Item, Options, Progress};
+use zuul_images::copy::{self, Builds, Item, Moving, Options, Progress};
 use zuul_images::http::{Http, Settings};
 use zuul_images::oci::{Descriptor, Digest};
 
@@ -132,36 +133,57 @@ async fn our_own_registries_give_and_take() {
 #[derive(Default)]
 struct Told {
     planned: Mutex<(u64, u64)>,
-    bytes: AtomicU64,
-    done: AtomicU64,
+    spared: AtomicU64,
+    bytes: Arc<AtomicU64>,
+    placed: AtomicU64,
 }
+
+struct At(Arc<AtomicU64>, AtomicU64);
 
 impl Progress for Told {
     fn planned(&self, blobs: u64, bytes: u64) {
-        *self.planned.lock().unwrap() = (blobs, bytes);
+        let mut planned = self.planned.lock().unwrap();
+        *planned = (planned.0 + blobs, planned.1 + bytes);
     }
 
-    fn bytes(&self, count: u64) {
-        self.bytes.fetch_add(count, Ordering::Relaxed);
+    fn spared(&self, bytes: u64) {
+        self.spared.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn blob_done(&self, _: &Descriptor) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+    fn moving(&self, _: &Descriptor) -> Box<dyn Moving> {
+        Box::new(At(Arc::clone(&self.bytes), AtomicU64::new(0)))
+    }
+
+    fn placed(&self, _: &Descriptor) {
+        self.placed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Moving for At {
+    fn at(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.0.fetch_sub(self.1.swap(bytes, Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
 #[tokio::test]
 async fn progress_is_told_to_the_byte() {
     let (from, to) = (Faulty::start().await, Faulty::start().await);
-    from.memory.hold("a", "t", &image("one"));
+    let image = image("one");
+    from.memory.hold("a", "t", &image);
+    // One is there already, and one has to be sent twice.
+    to.memory.hold_blob("b", &image.blobs[2]);
+    to.fault(1, Method::PUT, "/blobs/", Fault::CutRequest(200_000));
     let client = open(&[&from.registry(), &to.registry()]);
     let told = Told::default();
     let items = vec![item(&from, "a:t", &to, "b:t")];
-    let outcome = copy::run(&client, items, &Options::default(), &told).await.unwrap();
-    let bytes = outcome.totals.bytes_moved;
-    assert_eq!(*told.planned.lock().unwrap(), (4, bytes));
-    assert_eq!(told.bytes.load(Ordering::Relaxed), bytes);
-    assert_eq!(told.done.load(Ordering::Relaxed), 4);
+    let totals = copy::run(&client, items, &Options::default(), &told).await.unwrap().totals;
+    assert_eq!(totals.bytes_present, image.blobs[2].len() as u64);
+    let all: usize = image.blobs.iter().map(Bytes::len).sum();
+    assert_eq!(*told.planned.lock().unwrap(), (4, all as u64));
+    assert_eq!(told.spared.load(Ordering::Relaxed), totals.bytes_present);
+    assert_eq!(told.bytes.load(Ordering::Relaxed), totals.bytes_moved);
+    assert_eq!(told.placed.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! Images from registry to registry: what is moved, in which order, with how many requests.
 
+mod artifacts;
 mod content;
+mod footprint;
 mod missing;
+mod plan;
+mod progress;
 mod refusals;
 mod requests;
 

@@ -4,7 +4,7 @@ use zuul_images::auth::{CredentialStore, Credentials};
 use zuul_images::copy::{self, Item, Options};
 use zuul_images::oci::Digest;
 
-use super::{image, item, open, run};
+use super::{image, item, run};
 use crate::support::clients::client;
 use crate::support::faulty::Faulty;
 use crate::support::memory::Access;
@@ -162,18 +162,4 @@ async fn tokens_are_fetched_once_for_each_scope() {
     // On each side one refusal and one token more than without a login.
     assert_eq!(outcome.totals.requests, 17 + 4);
     assert_eq!((from.count(Method::GET, "/token"), to.count(Method::GET, "/token")), (1, 1));
-}
-
-#[tokio::test]
-async fn a_dry_run_only_looks() {
-    let (from, to) = (Faulty::start().await, Faulty::start().await);
-    from.memory.hold("a", "t", &image("one"));
-    let client = open(&[&from.registry(), &to.registry()]);
-    let options = Options { dry_run: true, ..Options::default() };
-    let items = vec![item(&from, "a:t", &to, "b:t")];
-    let outcome = copy::run(&client, items, &options, &()).await.unwrap();
-    assert!(outcome.images[0].changed);
-    assert_eq!((outcome.totals.blobs_moved, outcome.totals.manifests_written), (4, 1));
-    assert_eq!(from.count(Method::GET, "/blobs/"), 0);
-    assert_eq!(to.count(Method::HEAD, ""), to.requests().len());
 }

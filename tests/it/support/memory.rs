@@ -7,7 +7,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use zuul_images::auth::Scope;
-use zuul_images::oci::{Digest, Manifest};
+use zuul_images::oci::{Descriptor, Digest, Manifest};
 
 use super::sample::Sample;
 
@@ -401,8 +401,12 @@ fn put_manifest(
     let blobs = state.blobs.entry(name.to_owned()).or_default();
     let has_blobs = manifest.blobs().all(|blob| blobs.contains_key(blob.digest.as_str()));
     let manifests = state.manifests.entry(name.to_owned()).or_default();
-    let mut children = manifest.children().iter();
-    if !has_blobs || !children.all(|child| manifests.contains_key(child.digest.as_str())) {
+    // As distribution has it, what an index lists may be a blob.
+    let is_there = |child: &Descriptor| {
+        let digest = child.digest.as_str();
+        manifests.contains_key(digest) || blobs.contains_key(digest)
+    };
+    if !has_blobs || !manifest.children().iter().all(is_there) {
         return error(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", "something is missing");
     }
     if reference.contains(':') && reference != digest {
