@@ -29,12 +29,15 @@ fuzz: ## Feed every parser what coverage suggests; FUZZ_SECONDS=600 for each
 dist: ## Static programs and SHA256SUMS in dist/, as zuul_images_source wants them
 	@tests/tools/dist
 
-# One scenario quickly: make bench ONLY=blob-get ROUNDS=1; another program: make bench REGISTRY=dist/…
+# One scenario quickly: make bench ONLY=blob-get ROUNDS=1; one of the two: BENCH=copy; other programs: REGISTRY=dist/…
+BENCH ?= registry copy
 .PHONY: bench
-bench: ## The registry beside its peers; ONLY=NAME,… ROUNDS=N; UPDATE=1 rewrites docs/benchmarks.md
+bench: ## Registry and copies beside their peers; ONLY=NAME,… ROUNDS=N; UPDATE=1 rewrites docs/benchmarks.md
 	@benches/install
-	@cargo bench --locked --profile dist --bench registry -- $(if $(ONLY),--only $(ONLY)) \
-	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(UPDATE),--update)
+	@for bench in $(BENCH); do \
+	  cargo bench --locked --profile dist --bench $$bench -- $(if $(ONLY),--only $(ONLY)) \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(UPDATE),--update) || exit 1; \
+	done
 
 .PHONY: fmt
 fmt: ## Format the Rust code

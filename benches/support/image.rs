@@ -50,10 +50,14 @@ pub struct Image {
 impl Image {
     /// With layers of these sizes; the first blob is the configuration.
     pub fn new(tag: &str, layers: &[u64]) -> Self {
-        let layers: Vec<Content> = layers.iter().map(|size| Content::new(*size)).collect();
+        Self::of(tag, "amd64", layers.iter().map(|size| Content::new(*size)).collect())
+    }
+
+    /// With these layers.
+    pub fn of(tag: &str, architecture: &str, layers: Vec<Content>) -> Self {
         let digests: Vec<_> = layers.iter().map(|layer| layer.digest.to_string()).collect();
         let config = serde_json::json!({
-            "architecture": "amd64", "os": "linux", "config": {},
+            "architecture": architecture, "os": "linux", "config": {},
             "rootfs": {"type": "layers", "diff_ids": digests},
         });
         let config = Content::of(config.to_string().into_bytes());

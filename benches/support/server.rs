@@ -89,6 +89,15 @@ impl Server {
         Ok(value.ok_or("no such line in /proc")? / 1024.0)
     }
 
+    /// Seconds of processor so far, in and for the process (proc(5), fields 14 and 15).
+    pub fn processor(&self) -> Outcome<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let (_, fields) = text.rsplit_once(") ").ok_or("no name in /proc")?;
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse);
+        let ticks = ticks.collect::<Result<Vec<u64>, _>>()?;
+        Ok(ticks.iter().sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
     /// What it said last.
     pub fn log(&self) -> String {
         let text = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
