@@ -35,15 +35,19 @@ impl Prepared {
         Ok(server)
     }
 
-    pub fn spawn(mut self) -> Outcome<Server> {
+    /// It ends with this program, also when that is killed.
+    pub fn spawn(self) -> Outcome<Server> {
         let log = fs::File::create(self.folder.join("log"))?;
-        let process = self
-            .command
+        let program = self.command.get_program();
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM"])
+            .arg(program)
+            .args(self.command.get_args())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|error| format!("{:?}: {error}", self.command.get_program()))?;
+            .map_err(|error| format!("{program:?}: {error}"))?;
         Ok(Server { target: self.target, folder: self.folder, process })
     }
 }
