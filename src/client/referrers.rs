@@ -31,7 +31,7 @@ impl Repository {
         let mut next = Some(self.url(purpose, &format!("referrers/{subject}"))?);
         while let Some(url) = next {
             pages.turn_to(&url)?;
-            let request = Request::new(Method::GET, url.clone());
+            let request = Request::new(Method::GET, url.clone()).whole(MAX_MANIFEST_BYTES);
             let response = self.send(purpose, request, self.effort()).await?;
             match response.status() {
                 StatusCode::OK => {}

@@ -115,7 +115,7 @@ impl Repository {
     async fn page(&self, pages: &mut Pages<'_>, url: Url) -> Result<(Page, Option<Url>), Error> {
         pages.turn_to(&url)?;
         let purpose = pages.purpose();
-        let request = Request::new(Method::GET, url.clone());
+        let request = Request::new(Method::GET, url.clone()).whole(MAX_PAGE_BYTES);
         let response = self.send(purpose, request, self.effort()).await?;
         if response.status() != StatusCode::OK {
             return Err(purpose.http(response.into_error().await));

@@ -46,7 +46,7 @@ pub(super) fn request(
         _ => by_query(realm, service, scopes, credentials),
     };
     request.named_by_answer = !realm.same_place;
-    request
+    request.whole(MAX_ANSWER_BYTES)
 }
 
 /// Asks for a token.
@@ -107,6 +107,8 @@ pub(super) fn basic(credentials: &Credentials) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("Basic {text}")).ok()
 }
 
+const NO_TOKEN: &str = "its answer holds no token; check that nothing in between answers for it";
+
 #[derive(Deserialize)]
 struct Answer {
     token: Option<String>,
@@ -117,10 +119,9 @@ struct Answer {
 fn understand(body: &[u8], asked: Instant) -> Result<Token, &'static str> {
     const DEFAULT_SECONDS: f64 = 60.0;
     const LONGEST_SECONDS: f64 = 24.0 * 3600.0;
-    let answer: Answer = serde_json::from_slice(body).map_err(|_| "its answer is no token")?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| NO_TOKEN)?;
     let given = |token: Option<String>| token.filter(|token| !token.is_empty());
-    let token =
-        given(answer.token).or(given(answer.access_token)).ok_or("its answer holds no token")?;
+    let token = given(answer.token).or(given(answer.access_token)).ok_or(NO_TOKEN)?;
     let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| "its token cannot stand in a header")?;
     authorization.set_sensitive(true);

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, HeaderValue};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -17,7 +19,8 @@ const MOST_HOSTS: usize = 1000;
 pub(super) struct Connections {
     shared: Mutex<HashMap<(Way, Extra), reqwest::Client>>,
     hosts: Mutex<HashMap<(String, Way), Arc<Host>>>,
-    resolver: OnceLock<Resolver>,
+    resolver: Resolver,
+    judging: OnceLock<Resolver>,
 }
 
 /// One `HOST:PORT`.
@@ -83,14 +86,16 @@ impl Connections {
             "https" => settings.trust.extra(&registry)?,
             _ => Extra::default(),
         };
-        let resolver =
-            reach.map(|policy| self.resolver.get_or_init(|| Resolver::new(policy.clone())));
+        let resolver = match reach {
+            Some(policy) => self.judging.get_or_init(|| Resolver::new(policy.clone())),
+            None => &self.resolver,
+        };
         let key = (reach.map_or(Way::Free, |_| Way::Judged), extra);
         let mut shared = lock(&self.shared);
         if let Some(client) = shared.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(key.1.clone(), settings, resolver)?;
+        let client = build(&key, settings, resolver.clone())?;
         shared.insert(key, client.clone());
         Ok(client)
     }
@@ -106,11 +111,11 @@ fn judge_literal(url: &Url, policy: &AddressPolicy) -> Result<(), Forbidden> {
 }
 
 fn build(
-    extra: Extra,
+    (way, extra): &(Way, Extra),
     settings: &Settings,
-    resolver: Option<&Resolver>,
+    resolver: Resolver,
 ) -> Result<reqwest::Client, Error> {
-    let mut tls = extra.client_config()?;
+    let mut tls = extra.clone().client_config()?;
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
@@ -119,17 +124,20 @@ fn build(
         .retry(reqwest::retry::never())
         .referer(false)
         .http1_only()
-        .hickory_dns(true)
+        .default_headers(as_it_is())
+        .dns_resolver(resolver)
         .connect_timeout(settings.connect_timeout)
         .pool_max_idle_per_host(settings.per_host.max(1) * 2)
         .tcp_nodelay(true);
-    if !settings.use_proxy_env || resolver.is_some() {
+    if !settings.use_proxy_env || *way == Way::Judged {
         builder = builder.no_proxy();
     }
-    if let Some(resolver) = resolver {
-        builder = builder.dns_resolver(resolver.clone());
-    }
     builder.build().map_err(|error| Error::Setup(error.to_string()))
+}
+
+/// Digests are of bytes as they are kept: who is not told may encode them on the way (RFC 9110, 12.5.3).
+fn as_it_is() -> HeaderMap {
+    HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))])
 }
 
 /// `HOST:PORT`, with the port also where it is the scheme's own.

@@ -14,13 +14,15 @@ pub enum Error {
     /// Certificates that cannot be used.
     #[error(transparent)]
     Trust(#[from] tls::Error),
-    /// The name has no address.
+    /// The name has no address, or nobody who knows could be asked.
     #[error("the name of {host} cannot be resolved: {reason}; check the name and /etc/resolv.conf")]
     Resolve {
         /// `HOST:PORT`.
         host: String,
         /// Why.
         reason: String,
+        /// Whether it was said that there is none.
+        absent: bool,
     },
     /// An answer named a place where nothing is connected to.
     #[error("no connection to {host}, which an answer named: {reason}")]
@@ -47,7 +49,10 @@ pub enum Error {
         reason: String,
     },
     /// The other side was silent for too long.
-    #[error("{host} {what} for {} s", .limit.as_secs_f32())]
+    #[error(
+        "{host} {what} for {} s; it may be overloaded, or something in between keeps its packets \
+         (--idle-timeout)", .limit.as_secs_f32()
+    )]
     Timeout {
         /// `HOST:PORT`.
         host: String,
@@ -56,13 +61,25 @@ pub enum Error {
         /// How long it was waited for.
         limit: Duration,
     },
-    /// The connection broke, or what came over it was no HTTP.
-    #[error("the connection to {host} broke: {reason}")]
+    /// The connection broke.
+    #[error(
+        "the connection to {host} broke: {reason}; its log, or that of a proxy in between, may say more"
+    )]
     Broken {
         /// `HOST:PORT`.
         host: String,
         /// Why.
         reason: String,
+    },
+    /// What came was no HTTP.
+    #[error("{host} does not answer in HTTP: {reason}; {advice}")]
+    Garbled {
+        /// `HOST:PORT`.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        advice: String,
     },
     /// The bytes that were to be sent could not be had.
     #[error("{0}")]
@@ -78,7 +95,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// An answer larger than anything sensible.
-    #[error("the answer of {host} is longer than {limit} bytes")]
+    #[error("the answer of {host} is longer than {limit} bytes; check that it is a registry")]
     TooLarge {
         /// `HOST:PORT`.
         host: String,
@@ -119,8 +136,8 @@ pub enum Error {
         /// What it said.
         answer: Box<Answer>,
     },
-    /// 408 and 5xx: the server failed.
-    #[error("{host} answered {answer}; its own log may say more")]
+    /// 408, 425 and 5xx: the server failed.
+    #[error("{host} answered {answer}{}; its own log may say more", wait(.answer))]
     Server {
         /// `HOST:PORT`.
         host: String,
@@ -154,7 +171,7 @@ impl Error {
             403 => Self::Denied { host, answer },
             404 => Self::NotFound { host, answer },
             429 => Self::RateLimited { host, answer },
-            408 | 500..=599 => Self::Server { host, answer },
+            408 | 425 | 500..=599 => Self::Server { host, answer },
             _ => Self::Unexpected { host, answer },
         }
     }
@@ -177,6 +194,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::Resolve { absent, .. } => !absent,
             Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } => true,
             Self::RateLimited { .. } => true,
             Self::Server { answer, .. } => is_transient_status(answer.status),
@@ -187,7 +205,10 @@ impl Error {
     /// Whether the request may have been carried out although it failed here.
     #[must_use]
     pub fn may_be_done(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Broken { .. } | Self::Server { .. })
+        matches!(
+            self,
+            Self::Timeout { .. } | Self::Broken { .. } | Self::Garbled { .. } | Self::Server { .. }
+        )
     }
 
     /// One word for the meaning, for machines.
@@ -199,7 +220,7 @@ impl Error {
             Self::Resolve { .. } | Self::Connect { .. } => "connect",
             Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
-            Self::Broken { .. } => "broken",
+            Self::Broken { .. } | Self::Garbled { .. } => "broken",
             Self::Source(_) => "source",
             Self::Redirect { .. } => "redirect",
             Self::TooLarge { .. } => "too-large",
@@ -213,32 +234,50 @@ impl Error {
     }
 
     /// What reqwest's error means.
-    pub(super) fn from_reqwest(host: &str, error: &reqwest::Error, limit: Duration) -> Self {
+    pub(super) fn from_reqwest(
+        host: &str,
+        plain: bool,
+        error: &reqwest::Error,
+        limit: Duration,
+    ) -> Self {
         let host = host.to_owned();
         if let Some(tls) = chain(error).find_map(tls_cause) {
             let reason = tls::explain(tls, &host);
             return Self::Tls { host, reason };
         }
-        match chain(error).find_map(|error| error.downcast_ref::<Unreachable>()) {
-            Some(Unreachable::Forbidden(reason)) => {
-                return Self::OutOfReach { host, reason: *reason };
-            }
-            Some(Unreachable::Unknown { reason, .. }) => {
-                return Self::Resolve { host, reason: reason.clone() };
-            }
-            None => {}
+        if let Some(error) = chain(error).find_map(|error| error.downcast_ref()) {
+            return Self::unreachable(host, error);
         }
         let reason = deepest(error);
-        if error.is_dns() && reason.contains("no record") {
-            return Self::Resolve { host, reason: "it has no address".to_owned() };
-        }
         match (error.is_timeout(), error.is_connect()) {
             (true, true) => Self::Timeout { host, what: "did not accept a connection", limit },
             (false, true) => Self::Connect { host, reason },
+            _ if reason.starts_with(NO_HTTP) => {
+                let advice = match plain {
+                    true => format!("if it speaks TLS, leave --plain-http {host} away"),
+                    false => "check that it is a registry".to_owned(),
+                };
+                Self::Garbled { host, reason, advice }
+            }
             _ => Self::Broken { host, reason },
         }
     }
+
+    fn unreachable(host: String, error: &Unreachable) -> Self {
+        match error {
+            Unreachable::Forbidden(reason) => Self::OutOfReach { host, reason: *reason },
+            Unreachable::Unknown { reason, .. } => {
+                Self::Resolve { host, reason: reason.clone(), absent: true }
+            }
+            Unreachable::Unanswered { reason, .. } => {
+                Self::Resolve { host, reason: reason.clone(), absent: false }
+            }
+        }
+    }
 }
+
+/// What hyper calls the answer of something that speaks another protocol.
+const NO_HTTP: &str = "invalid HTTP version parsed";
 
 /// 408, 429 and what servers and gateways say when they are overloaded or restarting.
 pub(super) fn is_transient_status(status: u16) -> bool {
@@ -259,6 +298,8 @@ fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
     })
 }
 
+/// The cause without what it is wrapped in, which names URLs: their queries may hold signatures.
 fn deepest(error: &reqwest::Error) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+    let causes = chain(error).skip(1).filter(|cause| !cause.is::<reqwest::Error>());
+    causes.last().map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
 }

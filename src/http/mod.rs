@@ -25,5 +25,5 @@ pub use self::request::{Body, BodyStream, Request};
 pub use self::resolve::{Resolver, Unreachable};
 pub use self::response::Response;
 pub use self::retry::{Retries, parse_retry_after};
-pub use self::send::Http;
+pub use self::send::{Http, without_login};
 pub use self::settings::{Observer, Settings, Statistics};

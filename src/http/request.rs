@@ -29,6 +29,8 @@ pub struct Request {
     pub body: Body,
     /// Whether a server chose where it goes, not who runs this: [`Settings::reach`](super::Settings).
     pub named_by_answer: bool,
+    /// How long an answer of success may be that is of use only whole.
+    pub(super) whole: Option<usize>,
 }
 
 /// What is sent along.
@@ -57,6 +59,7 @@ impl Request {
             authorization: None,
             body: Body::Empty,
             named_by_answer: false,
+            whole: None,
         }
     }
 
@@ -76,6 +79,13 @@ impl Request {
         self
     }
 
+    /// For an answer that is of use only whole, of at most `limit` bytes: one that breaks off is asked for
+    /// again like one that does not come.
+    #[must_use]
+    pub fn whole(self, limit: usize) -> Self {
+        Self { whole: Some(limit), ..self }
+    }
+
     /// The same request again, unless its body can be sent only once.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
@@ -91,6 +101,7 @@ impl Request {
             authorization: self.authorization.clone(),
             body,
             named_by_answer: self.named_by_answer,
+            whole: self.whole,
         })
     }
 }

@@ -12,9 +12,10 @@ use super::addresses::{AddressPolicy, Forbidden};
 
 /// Turns names into addresses that a connection may lead to: what was judged is what is dialled,
 /// there is no second look-up in between. `/etc/hosts` and `/etc/resolv.conf` are read once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Resolver {
-    policy: Arc<AddressPolicy>,
+    /// None where nothing is judged.
+    policy: Option<Arc<AddressPolicy>>,
     names: Arc<OnceLock<TokioResolver>>,
 }
 
@@ -25,9 +26,17 @@ pub enum Unreachable {
     /// It has addresses, and nothing is connected to any of them.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
-    /// It has none, or nobody who knows could be asked.
-    #[error("the name `{name}` cannot be resolved: {reason}")]
+    /// It has none.
+    #[error("the name `{name}` has no address: {reason}")]
     Unknown {
+        /// Which.
+        name: String,
+        /// Who says so.
+        reason: String,
+    },
+    /// Nobody who knows could be asked.
+    #[error("the name `{name}` cannot be looked up: {reason}")]
+    Unanswered {
         /// Which.
         name: String,
         /// Why.
@@ -39,7 +48,7 @@ impl Resolver {
     /// A resolver that gives away what the policy permits.
     #[must_use]
     pub fn new(policy: AddressPolicy) -> Self {
-        Self { policy: Arc::new(policy), names: Arc::default() }
+        Self { policy: Some(Arc::new(policy)), names: Arc::default() }
     }
 
     /// The addresses of a host, itself a name or an address, that a connection may lead to.
@@ -48,14 +57,17 @@ impl Resolver {
     /// There are none.
     pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Unreachable> {
         if let Ok(address) = host.parse() {
-            self.policy.check(address)?;
+            self.check(address)?;
             return Ok(vec![address]);
         }
-        let unknown = |error: NetError| Unreachable::Unknown {
-            name: host.to_owned(),
-            reason: error.to_string(),
+        let failed = |error: NetError| {
+            let (name, reason) = (host.to_owned(), error.to_string());
+            match error.is_no_records_found() {
+                true => Unreachable::Unknown { name, reason },
+                false => Unreachable::Unanswered { name, reason },
+            }
         };
-        let found = self.names().map_err(unknown)?.lookup_ip(host).await.map_err(unknown)?;
+        let found = self.names().map_err(failed)?.lookup_ip(host).await.map_err(failed)?;
         self.permitted(host, found.iter())
     }
 
@@ -69,7 +81,7 @@ impl Resolver {
         let mut permitted = Vec::new();
         let mut refused = None;
         for address in found {
-            match self.policy.check(address) {
+            match self.check(address) {
                 Ok(()) => permitted.push(address),
                 Err(forbidden) => refused = refused.or(Some(forbidden)),
             }
@@ -79,9 +91,13 @@ impl Resolver {
             (true, Some(forbidden)) => Err(forbidden.into()),
             (true, None) => Err(Unreachable::Unknown {
                 name: host.to_owned(),
-                reason: "it has no address".to_owned(),
+                reason: "no address was found".to_owned(),
             }),
         }
+    }
+
+    fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
+        self.policy.as_ref().map_or(Ok(()), |policy| policy.check(address))
     }
 
     /// Made when first asked: that takes a runtime.

@@ -33,9 +33,17 @@ impl Retries {
     /// Gives `failed` back when trying again is of no use or has been done often enough, or when
     /// the server wants to be left alone for longer than the longest pause.
     pub async fn pause(&mut self, failed: Error) -> Result<(), Error> {
-        if !failed.is_transient() {
-            return Err(failed);
+        match failed.is_transient() {
+            true => self.pause_all_the_same(failed).await,
+            false => Err(failed),
         }
+    }
+
+    /// As [`Retries::pause`], of what the caller knows to be worth another try.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn pause_all_the_same(&mut self, failed: Error) -> Result<(), Error> {
         let asked = failed.answer().and_then(|answer| answer.retry_after);
         let pause = match (self.pauses.next(), asked) {
             (None, _) => return Err(failed),

@@ -80,12 +80,18 @@ impl Http {
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let mut retries = self.retries();
         loop {
-            let again = request.again();
+            let (again, whole) = (request.again(), request.whole);
             let failed = match self.send_once(request).await {
                 Ok(response) if is_transient_status(response.status().as_u16()) => {
                     response.into_error().await
                 }
-                Ok(response) => return Ok(response),
+                Ok(response) => match whole.filter(|_| response.status().is_success()) {
+                    Some(limit) => match response.read(limit).await {
+                        Ok(response) => return Ok(response),
+                        Err(error) => error,
+                    },
+                    None => return Ok(response),
+                },
                 Err(error) => error,
             };
             let Some(next) = again else {
@@ -101,17 +107,19 @@ impl Http {
     /// # Errors
     /// No answer.
     pub async fn send_once(&self, mut request: Request) -> Result<Response, Error> {
+        let mut redirected_by = None;
         for _ in 0..=MAX_REDIRECTS {
             let again = request.again();
             let from = request.url.clone();
-            let response = self.exchange(request).await?;
+            let mut response = self.exchange(request).await?;
+            response.redirected_by.clone_from(&redirected_by);
             let Some(target) = redirect_target(&response, &from) else {
                 return Ok(response);
             };
             let refuse =
                 |reason| Error::Redirect { host: authority(&from), target: shown(&target), reason };
             if !matches!(target.scheme(), "http" | "https") {
-                return Err(refuse("that is not HTTP"));
+                return Err(refuse("that is not HTTP and not followed"));
             }
             if from.scheme() == "https" && target.scheme() == "http" {
                 return Err(refuse("that would leave TLS and is not followed"));
@@ -123,6 +131,7 @@ impl Http {
                     return Err(refuse("what is written is not carried to another host"));
                 }
                 next.authorization = None;
+                redirected_by = Some(authority(&from));
             }
             response.discard().await;
             next.named_by_answer |= !same_place;
@@ -132,7 +141,7 @@ impl Http {
         Err(Error::Redirect {
             host: authority(&request.url),
             target: shown(&request.url),
-            reason: "that is one redirect too many",
+            reason: "that is one redirect too many; they lead in a circle",
         })
     }
 
@@ -161,6 +170,8 @@ impl Http {
         Ok(Response {
             inner: answered,
             host: host.name.clone(),
+            redirected_by: None,
+            body: None,
             idle: inner.settings.idle_timeout,
             counters: Arc::clone(&inner.counters),
             _permit: permit,
@@ -169,6 +180,7 @@ impl Http {
 
     async fn deliver(&self, host: &Host, request: Request) -> Result<reqwest::Response, Error> {
         let settings = &self.0.settings;
+        let plain = request.url.scheme() == "http";
         let mut builder = host.client.request(request.method, request.url).headers(request.headers);
         if let Some(value) = request.authorization {
             builder = builder.header(AUTHORIZATION, sensitive(value));
@@ -203,7 +215,7 @@ impl Http {
         };
         sent.map_err(|error| match watch.take_source_error() {
             Some(source) => Error::Source(source),
-            None => Error::from_reqwest(&host.name, &error, settings.connect_timeout),
+            None => Error::from_reqwest(&host.name, plain, &error, settings.connect_timeout),
         })
     }
 }
@@ -219,7 +231,15 @@ fn redirect_target(response: &Response, from: &Url) -> Option<Url> {
     if !followed.contains(&response.status()) {
         return None;
     }
-    from.join(response.header(LOCATION)?).ok()
+    from.join(response.header(LOCATION)?).ok().map(without_login)
+}
+
+/// The same place without the login in its URL, which would be sent there.
+#[must_use]
+pub fn without_login(mut url: Url) -> Url {
+    // What cannot have a login has none.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url
 }
 
 /// A URL in a message: queries may hold signatures, the part before `@` passwords.
