@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::copy;
 use crate::http::{Http, Settings};
 use crate::oci::Registry;
+use crate::registry::config::Period;
 use crate::tls::Trust;
 use crate::zuul::{Connection, RegistryCredentials, TemporaryPrefix, Word};
 
@@ -78,6 +79,14 @@ pub struct Network {
     /// How many blobs move at once
     #[arg(long, value_name = "N", default_value = "8")]
     pub parallel: NonZeroUsize,
+
+    /// How often a request is tried again that fails in passing: no connection, silence, 408, 429, 5xx
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub retries: usize,
+
+    /// How long the other side may be silent; five times as long while it checks an upload
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub idle_timeout: Period,
 }
 
 impl Network {
@@ -86,11 +95,17 @@ impl Network {
     /// # Errors
     /// A file that cannot be read or understood.
     pub fn client(&self, connections: &[Connection]) -> Result<Client, Failure> {
+        let usual = Settings::default();
+        let idle_timeout = self.idle_timeout.0;
         let settings = Settings {
             trust: self.trust(connections)?,
             plain_http: self.plain_http.clone(),
             use_proxy_env: !self.no_ambient_config,
-            ..Settings::default()
+            retries: self.retries,
+            connect_timeout: usual.connect_timeout.min(idle_timeout),
+            idle_timeout,
+            commit_timeout: idle_timeout.saturating_mul(5),
+            ..usual
         };
         let http = Http::new(settings)?;
         Ok(Client::new(http, self.logins(connections)?))
