@@ -98,6 +98,10 @@ impl Access {
             known.answered_openly();
             return Ok(response);
         }
+        if !self.is_at(purpose, response.url())? {
+            // What others want to see says nothing of the registry.
+            return Ok(response);
+        }
         known.learn(response.headers(), sent.as_ref());
         let Some(mut again) = again else {
             return Ok(response);
@@ -106,11 +110,14 @@ impl Access {
         // host, which may be the token server, too.
         let refusal = response.into_error().await;
         again.authorization = self.authorization(purpose, &known, &again.url, effort).await?;
-        if again.authorization.is_none() || again.authorization == sent {
+        // A new token may be word for word the old one, and good: made within the same second, or not
+        // known before to all of a registry that is several.
+        let is_new = matches!(known.scheme(), Scheme::Bearer { .. }) || again.authorization != sent;
+        if again.authorization.is_none() || !is_new {
             return Err(self.refused(purpose, &refusal).await);
         }
         let response = self.deliver(purpose, again, effort).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
+        if response.status() == StatusCode::UNAUTHORIZED && self.is_at(purpose, response.url())? {
             let refusal = response.into_error().await;
             return Err(self.refused(purpose, &refusal).await);
         }
@@ -125,13 +132,11 @@ impl Access {
         effort: Effort,
         bearer: &HeaderValue,
     ) -> Result<Response, Error> {
-        let endpoint = self.http.endpoint(purpose.registry);
-        let endpoint = endpoint.map_err(|source| purpose.http(source))?;
-        if request.url.origin() == endpoint.origin() {
+        if self.is_at(purpose, &request.url)? {
             request.authorization = Some(bearer.clone());
         }
         let response = self.deliver(purpose, request, effort).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
+        if response.status() == StatusCode::UNAUTHORIZED && self.is_at(purpose, response.url())? {
             let answer = response.into_error().await;
             return Err(Error::Login {
                 doing: purpose.doing.to_owned(),
@@ -148,10 +153,15 @@ impl Access {
         mut request: Request,
         effort: Effort,
     ) -> Result<Response, Error> {
+        request.named_by_answer |= !self.is_at(purpose, &request.url)?;
+        effort.send(&self.http, request).await.map_err(|source| purpose.http(source))
+    }
+
+    /// Whether a URL leads to the registry itself.
+    pub(super) fn is_at(&self, purpose: Purpose<'_>, url: &Url) -> Result<bool, Error> {
         let endpoint = self.http.endpoint(purpose.registry);
         let endpoint = endpoint.map_err(|source| purpose.http(source))?;
-        request.named_by_answer |= request.url.origin() != endpoint.origin();
-        effort.send(&self.http, request).await.map_err(|source| purpose.http(source))
+        Ok(url.origin() == endpoint.origin())
     }
 
     /// The `Authorization` a request is to carry. None goes to another place than the registry, as
@@ -163,9 +173,7 @@ impl Access {
         url: &Url,
         effort: Effort,
     ) -> Result<Option<HeaderValue>, Error> {
-        let endpoint = self.http.endpoint(purpose.registry);
-        let endpoint = endpoint.map_err(|source| purpose.http(source))?;
-        if url.origin() != endpoint.origin() {
+        if !self.is_at(purpose, url)? {
             return Ok(None);
         }
         match known.scheme() {

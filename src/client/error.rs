@@ -45,7 +45,10 @@ pub enum Error {
         source: auth::Error,
     },
     /// Content that is not what its digest or length says. Nothing of it was committed.
-    #[error("{doing}: wrong content: {reason}")]
+    #[error(
+        "{doing}: wrong content: {reason}; look at it with another client, \
+         and for a proxy in between that changes what passes it"
+    )]
     Damaged {
         /// What was being done, on what.
         doing: String,
@@ -68,8 +71,22 @@ pub enum Error {
         /// What is wrong with it.
         source: oci::Error,
     },
+    /// The registry does not take a manifest because it does not find what the manifest names.
+    #[error(
+        "{doing}: {source}; if everything below it was pushed, the registry's storage lags behind or has \
+         lost it: run again later"
+    )]
+    Incomplete {
+        /// What was being done, on what.
+        doing: String,
+        /// What it said.
+        source: http::Error,
+    },
     /// An answer the distribution-spec does not allow.
-    #[error("{doing}: {registry} does not follow the distribution-spec: {reason}")]
+    #[error(
+        "{doing}: {registry} does not follow the distribution-spec: {reason}; \
+         check that it is a registry, and what a proxy before it changes"
+    )]
     Protocol {
         /// What was being done, on what.
         doing: String,
@@ -120,6 +137,7 @@ impl Error {
             Self::Damaged { .. } => "damaged",
             Self::Kept { .. } => "kept",
             Self::Manifest { .. } => "manifest",
+            Self::Incomplete { .. } => "incomplete",
             Self::Protocol { .. } => "protocol",
             Self::Source { source, .. } => {
                 source.downcast_ref::<Self>().map_or("source", Self::kind)

@@ -1,10 +1,12 @@
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use ::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use ::http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::access::{Effort, Purpose};
 use super::{Error, Repository};
-use crate::http::{Body, Request, Response};
-use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::http::{self, Body, Request, Response};
+use crate::oci::{
+    Digest, MAX_MANIFEST_BYTES, Manifest, OciErrorCode, Reference, media_type, printable,
+};
 use crate::zuul::Origin;
 
 /// Where registries name the digest of what they serve or took.
@@ -43,6 +45,7 @@ impl Repository {
         let doing = format!("reading the manifest {}", self.shown(reference));
         let purpose = self.purpose(&doing, self.scopes());
         let request = self.manifest_request(purpose, Method::GET, reference)?;
+        let request = request.whole(MAX_MANIFEST_BYTES);
         let Some(response) = self.look(purpose, request, self.effort()).await? else {
             return Ok(None);
         };
@@ -51,20 +54,22 @@ impl Repository {
             Reference::Tag(_) => advertised(&response),
         };
         let content_type = response.header(CONTENT_TYPE).map(str::to_owned);
+        let encoding = encoding(&response);
         let bytes = response.bytes(MAX_MANIFEST_BYTES).await;
         let bytes = bytes.map_err(|source| purpose.http(source))?;
         if let Some(expected) = expected {
             let found = Digest::of(expected.algorithm(), &bytes);
             if found != expected {
-                return Err(purpose.damaged(format!("expected {expected}, got {found}")));
+                return Err(purpose.damaged(format!("expected {expected}, got {found}{encoding}")));
             }
         }
         let manifest = Manifest::parse(bytes, content_type.as_deref());
         manifest.map(Some).map_err(|source| Error::Manifest { doing: doing.clone(), source })
     }
 
-    /// Writes a manifest. If the answer is lost, a look at what is there now settles whether it
-    /// was taken.
+    /// Writes a manifest. If the answer is lost or names another digest, a look at what is there now
+    /// settles whether it was taken. A registry that does not find what the manifest names is asked again:
+    /// what was just pushed may take time to be seen by all of it.
     ///
     /// # Errors
     /// Any answer but success; a digest that is not the manifest's; [`Error::Kept`].
@@ -85,15 +90,22 @@ impl Repository {
         }
         let mut retries = self.http().retries();
         loop {
+            let there = async || {
+                let there = writable.head_with(reference, Effort::Once).await;
+                matches!(there, Ok(Some(head)) if head.digest == *expected)
+            };
             let failed = match writable.put_once(purpose, reference, manifest).await {
                 Err(Error::Http { source, .. }) => source,
+                Err(Error::Damaged { .. }) if there().await => return Ok(()),
                 done => return done,
             };
-            if failed.may_be_done() {
-                let there = writable.head_with(reference, Effort::Once).await;
-                if matches!(there, Ok(Some(head)) if head.digest == *expected) {
-                    return Ok(());
-                }
+            if failed.may_be_done() && there().await {
+                return Ok(());
+            }
+            if misses_something(&failed) {
+                let paused = retries.pause_all_the_same(failed).await;
+                paused.map_err(|source| Error::Incomplete { doing: doing.clone(), source })?;
+                continue;
             }
             let paused = retries.pause(failed).await;
             paused.map_err(|source| purpose.http(source))?;
@@ -207,6 +219,26 @@ impl Repository {
 /// The digest the registry names, if it names one that can be checked.
 pub(super) fn advertised(response: &Response) -> Option<Digest> {
     response.header(CONTENT_DIGEST)?.trim().parse().ok()
+}
+
+/// Whether a registry does not take a manifest because of what it does not find below it.
+fn misses_something(failed: &http::Error) -> bool {
+    let codes = [
+        OciErrorCode::ManifestBlobUnknown,
+        OciErrorCode::BlobUnknown,
+        OciErrorCode::ManifestUnknown,
+    ];
+    failed.answer().is_some_and(|answer| codes.iter().any(|code| answer.has_code(code)))
+}
+
+/// For errors: that content came encoded, which is not how it is kept.
+pub(super) fn encoding(response: &Response) -> String {
+    match response.header(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        Some(encoding) => {
+            format!(", and it came encoded as `{}`, unasked", printable(encoding, 40))
+        }
+        None => String::new(),
+    }
 }
 
 /// `Content-Length` as it stands in the headers; the body of an answer to HEAD has none.

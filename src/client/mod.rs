@@ -15,6 +15,7 @@ mod pages;
 mod realm;
 mod referrers;
 mod repository;
+mod resume;
 mod scopes;
 mod single;
 mod tags;

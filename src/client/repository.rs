@@ -126,6 +126,10 @@ impl Repository {
         Ok(Request::new(method, self.url(purpose, path)?))
     }
 
+    pub(super) fn is_at(&self, purpose: Purpose<'_>, url: &Url) -> Result<bool, Error> {
+        self.access.is_at(purpose, url)
+    }
+
     pub(super) async fn send(
         &self,
         purpose: Purpose<'_>,

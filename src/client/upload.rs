@@ -12,7 +12,7 @@ use super::manifests::advertised;
 use super::scopes::Scopes;
 use super::{Error, Repository};
 use crate::http::{self as transport, Body, Request, Response};
-use crate::oci::{Descriptor, RepositoryName};
+use crate::oci::{Descriptor, OciErrorCode, RepositoryName};
 
 /// Where uploads begin.
 pub(super) const UPLOADS: &str = "blobs/uploads/";
@@ -114,12 +114,15 @@ impl Repository {
                 continue;
             }
             if failed.may_be_done() {
-                let there = writable.blob_size_with(&blob.digest, Effort::Once).await;
-                if matches!(there, Ok(Some(size)) if size == blob.size) {
+                let there = writable.has_blob_with(blob, Effort::Once).await;
+                if matches!(there, Ok(true)) {
                     return Ok(Pushed::Moved(blob.size));
                 }
             }
-            let paused = retries.pause(failed).await;
+            let paused = match is_session_lost(&failed) {
+                true => retries.pause_all_the_same(failed).await,
+                false => retries.pause(failed).await,
+            };
             paused.map_err(|source| purpose.http(source))?;
         }
     }
@@ -205,17 +208,12 @@ impl Repository {
         response.discard().await;
         let location = location
             .ok_or_else(|| purpose.protocol("its answer to the upload's POST has no Location"))?;
-        let mut location = asked
+        let location = asked
             .join(&location)
             .map_err(|error| purpose.protocol(format!("its Location is no URL ({error})")))?;
+        let location = in_its_own_scheme(&asked, transport::without_login(location));
         if asked.scheme() == "https" && location.scheme() == "http" {
-            // A registry behind a proxy that ends TLS often does not know its own scheme.
-            let own = location.host() == asked.host()
-                && location.set_scheme("https").is_ok()
-                && location.set_port(asked.port()).is_ok();
-            if !own {
-                return Err(purpose.protocol("its Location leaves TLS"));
-            }
+            return Err(purpose.protocol("its Location leaves TLS"));
         }
         if !matches!(location.scheme(), "http" | "https") {
             return Err(purpose.protocol("its Location is not HTTP"));
@@ -233,6 +231,7 @@ impl Repository {
         session.query_pairs_mut().append_pair("digest", blob.digest.as_str());
         let body = Body::Stream { length: blob.size, stream };
         let octets = HeaderValue::from_static("application/octet-stream");
+        let place = session.clone();
         let request = Request::new(Method::PUT, session).body(octets, body);
         let response = match self.send(purpose, request, Effort::Once).await {
             Err(Error::Http { source: transport::Error::Source(source), doing }) => {
@@ -241,7 +240,15 @@ impl Repository {
             sent => sent?,
         };
         if !response.status().is_success() {
-            return Err(purpose.http(response.into_error().await));
+            let refused =
+                matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+            let failed = response.into_error().await;
+            return Err(match refused && !self.is_at(purpose, &place)? {
+                true => purpose.protocol(format!(
+                    "its Location leads elsewhere, where its login is not sent, and {failed}"
+                )),
+                false => purpose.http(failed),
+            });
         }
         taken(purpose, blob, response).await?;
         Ok(Pushed::Moved(blob.size))
@@ -262,4 +269,26 @@ pub(super) async fn taken(
         }
         _ => Ok(()),
     }
+}
+
+/// A registry behind a proxy that ends TLS, or that it takes for one which does, often does not know its
+/// own scheme.
+fn in_its_own_scheme(asked: &Url, mut location: Url) -> Url {
+    let same_host = location.host() == asked.host();
+    let own = match (asked.scheme(), location.scheme()) {
+        ("https", "http") => same_host,
+        ("http", "https") => same_host && asked.port().is_some() && location.port() == asked.port(),
+        _ => false,
+    };
+    if own {
+        // Both take what another URL has.
+        let _ = location.set_scheme(asked.scheme()).and_then(|()| location.set_port(asked.port()));
+    }
+    location
+}
+
+/// Whether a registry does not know the upload any more that it has begun: it was started anew, or is
+/// several that do not tell each other.
+fn is_session_lost(failed: &transport::Error) -> bool {
+    failed.answer().is_some_and(|answer| answer.has_code(&OciErrorCode::BlobUploadUnknown))
 }

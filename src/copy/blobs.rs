@@ -84,7 +84,7 @@ impl<'a> Mover<'a> {
         target: &Target,
         has_it: Option<&RepositoryName>,
     ) -> Result<Action, client::Error> {
-        let (own, digest) = (target.to.name(), &job.blob.digest);
+        let own = target.to.name();
         let mounts = self.mounts(target.to.registry());
         // A mount finds out by itself whether the blob is there, if the registry mounts at all.
         let mount_from = match mounts {
@@ -95,7 +95,7 @@ impl<'a> Mover<'a> {
             }
         };
         let looks = mount_from.is_none() && mounts != Mounts::Anywhere && !target.likely_missing;
-        if looks && target.to.blob_size(digest).await?.is_some() {
+        if looks && target.to.has_blob(&job.blob).await? {
             return Ok(Action::Present);
         }
         let pushed = push(job, &target.to, mount_from, self.progress).await?;
@@ -134,11 +134,11 @@ impl<'a> Mover<'a> {
 
 /// What would be done.
 async fn look(job: &BlobJob, target: &Target, mounts: bool) -> Result<Action, client::Error> {
-    let there = target.to.blob_size(&job.blob.digest).await?;
+    let there = target.to.has_blob(&job.blob).await?;
     Ok(match (there, mounts) {
-        (Some(_), _) => Action::Present,
-        (None, true) => Action::Mount,
-        (None, false) => Action::Move,
+        (true, _) => Action::Present,
+        (false, true) => Action::Mount,
+        (false, false) => Action::Move,
     })
 }
 

@@ -57,13 +57,14 @@ async fn head_tells_digest_size_and_type_also_without_the_header() {
 }
 
 #[tokio::test]
-async fn one_whose_blobs_are_missing_is_refused_in_the_registrys_words() {
+async fn one_whose_blobs_are_missing_for_good_is_refused_in_the_registrys_words() {
     let server = Faulty::start().await;
     let image = sample::image("one", &[]);
     let repository = repository(&server, "a");
     let error = repository.put_manifest(&tag("t"), &image.root).await.unwrap_err();
+    assert_eq!(error.kind(), "incomplete");
     assert!(error.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
-    assert_eq!(server.count(Method::PUT, ""), 1);
+    assert_eq!(server.count(Method::PUT, ""), 4);
 }
 
 #[tokio::test]
@@ -87,8 +88,9 @@ async fn a_registry_that_takes_something_else_is_an_error() {
     let server = Faulty::start().await;
     let image = sample::image("one", &[]);
     server.memory.hold("a", "t", &image);
-    let lie = Some(Digest::sha256(b"else").to_string());
-    server.fault(1, Method::PUT, "", Fault::Header("docker-content-digest", lie));
+    let lie = Fault::Header("docker-content-digest", Some(Digest::sha256(b"else").to_string()));
+    server.fault(1, Method::PUT, "", lie.clone());
+    server.fault(1, Method::HEAD, "", lie);
     let error = repository(&server, "a").put_manifest(&tag("t"), &image.root).await;
     assert_eq!(error.unwrap_err().kind(), "damaged");
 }
