@@ -9,6 +9,7 @@ mod clients_docker;
 mod clients_podman;
 mod configure_client;
 mod copy;
+mod copy_faults;
 mod house;
 mod layers_access;
 mod layers_fill;

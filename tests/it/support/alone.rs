@@ -1,5 +1,5 @@
 //! A host of its own for a test: a network and host names that nobody else has, so that servers can be at
-//! the names and ports they have in the world.
+//! the names and ports they have in the world. Other names are looked up at its own port 53.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -19,10 +19,13 @@ pub fn on_a_host_of_its_own(test: &str, names: &[(&str, &str)]) -> bool {
         writeln!(text, "{address} {name}").unwrap();
     }
     std::fs::write(&hosts, text).unwrap();
-    let script = "ip link set lo up; mount --bind \"$0\" /etc/hosts; exec \"$@\"";
+    let resolv = folder.path().join("resolv.conf");
+    std::fs::write(&resolv, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n").unwrap();
+    let script = "ip link set lo up; mount --bind \"$0\" /etc/hosts; \
+                  mount --bind \"$1\" /etc/resolv.conf; shift; exec \"$@\"";
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "--mount", "sh", "-ec", script])
-        .arg(&hosts)
+        .args([&hosts, &resolv])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(MARK, "1")
