@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::TryStreamExt;
 
 use super::plan::{BlobJob, SMALL_BLOB_BYTES, Target};
+use super::queue::{Placed, Task};
 use super::{Action, Error, Progress};
 use crate::client::{self, Pushed, Repository};
 use crate::oci::{Registry, RepositoryName};
@@ -35,46 +36,27 @@ enum Mounts {
     Anywhere,
 }
 
-/// What became of a blob in one repository.
-pub(super) struct Placed<'a> {
-    pub(super) job: &'a BlobJob,
-    pub(super) target: &'a Target,
-    pub(super) action: Action,
-    /// Which repository of the registry had it before.
-    pub(super) has_it: Option<RepositoryName>,
-}
-
 impl<'a> Mover<'a> {
     pub(super) fn new(dry_run: bool, progress: &'a dyn Progress) -> Self {
         Self { dry_run, progress, mounts: Mutex::default() }
     }
 
-    /// Brings a blob into all repositories of one registry that need it: into the first by the best
-    /// way, into the others from there.
-    pub(super) async fn place<'p>(&self, job: &'p BlobJob) -> Result<Vec<Placed<'p>>, Error> {
-        let mut all = Vec::new();
-        let mut has_it: Option<RepositoryName> = (job.targets.first())
-            .and_then(|target| Some((target, job.from.repository()?)))
-            .filter(|(target, from)| target.to.registry() == from.registry())
-            .map(|(_, from)| from.name().clone());
-        for target in &job.targets {
-            let placed = match self.dry_run {
-                true => look(job, target, has_it.is_some()).await,
-                false => self.bring(job, target, has_it.as_ref()).await,
-            };
-            let action = placed.map_err(|source| Error::client(&job.item, source))?;
-            // What was planned is that the first one's bytes move, if anything moves.
-            match (all.is_empty(), action) {
-                _ if self.dry_run => {}
-                (true, Action::Mount | Action::Present) => self.progress.spared(job.blob.size),
-                (false, Action::Move) => self.progress.planned(0, job.blob.size),
-                _ => {}
-            }
-            self.progress.placed(&job.blob);
-            all.push(Placed { job, target, action, has_it: has_it.clone() });
-            has_it.get_or_insert_with(|| target.to.name().clone());
+    pub(super) async fn place<'p>(&self, task: Task<'p>) -> Result<Placed<'p>, Error> {
+        let Task { job, target, is_first, has_it } = task;
+        let placed = match self.dry_run {
+            true => look(job, target, has_it.is_some()).await,
+            false => self.bring(job, target, has_it.as_ref()).await,
+        };
+        let action = placed.map_err(|source| Error::client(&job.item, source))?;
+        // What was planned is that the bytes move into the first repository, if they move at all.
+        match (is_first, action) {
+            _ if self.dry_run => {}
+            (true, Action::Mount | Action::Present) => self.progress.spared(job.blob.size),
+            (false, Action::Move) => self.progress.planned(0, job.blob.size),
+            _ => {}
         }
-        Ok(all)
+        self.progress.placed(&job.blob);
+        Ok(Placed { job, target, action, is_first, has_it })
     }
 
     /// The fewest requests: one that mounts or one that looks, then POST and PUT, or a single POST.

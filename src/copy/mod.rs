@@ -11,6 +11,7 @@ mod empty;
 mod error;
 mod plan;
 mod progress;
+mod queue;
 mod reader;
 mod resolve;
 mod run;

@@ -103,7 +103,8 @@ impl Plan {
     /// How many blobs in repositories, and how many bytes, may have to be moved.
     pub(super) fn size(&self) -> (u64, u64) {
         let targets = self.blobs.iter().map(|job| job.targets.len() as u64).sum();
-        (targets, self.blobs.iter().map(|job| job.blob.size).sum())
+        // A manifest may say any size.
+        (targets, self.blobs.iter().fold(0, |sum: u64, job| sum.saturating_add(job.blob.size)))
     }
 }
 

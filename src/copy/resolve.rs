@@ -238,13 +238,9 @@ impl Look<'_> {
     async fn missing(&self, digest: Digest, fresh: bool) -> Result<Option<Manifest>, Error> {
         let reference = Reference::from(digest);
         if !fresh {
-            let there = self.to.head(&reference).await.map_err(|e| self.failed(e))?;
             // An image is there with its blobs; an index may be there without its children.
-            let complete = there.and_then(|there| there.media_type).is_some_and(|kind| {
-                let media_type = crate::oci::media_type::is_manifest(&kind);
-                media_type && !crate::oci::media_type::is_index(&kind)
-            });
-            if complete {
+            let there = self.sources.has_image(self.to, &reference).await;
+            if there.map_err(|error| self.failed(error))? {
                 return Ok(None);
             }
         }

@@ -3,9 +3,9 @@ use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::blobs::{Mover, Placed};
 use super::empty::skip_looks;
 use super::plan::{Plan, Write};
+use super::queue::move_blobs;
 use super::resolve::{Resolved, resolve};
 use super::source::Sources;
 use super::tally::{Tally, listed};
@@ -61,22 +61,6 @@ pub async fn run(
 /// Tags that were left, as their own builds pushed there since they were looked at.
 type Kept = HashMap<Name, Digest>;
 type Name = (Registry, RepositoryName, Reference);
-
-async fn move_blobs<'p>(
-    plan: &'p Plan,
-    options: &Options,
-    progress: &dyn Progress,
-) -> Result<Vec<Placed<'p>>, Error> {
-    let mover = Mover::new(options.dry_run, progress);
-    stream::iter(&plan.blobs)
-        .map(|job| mover.place(job))
-        .buffer_unordered(options.parallel.max(1))
-        .try_fold(Vec::new(), async |mut all, placed| {
-            all.extend(placed);
-            Ok(all)
-        })
-        .await
-}
 
 /// How many were written, and which were not.
 async fn write_manifests(plan: &Plan, options: &Options) -> Result<(u64, Kept), Error> {

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::client::{self, Repository};
-use crate::oci::{Digest, Manifest, Reference, Registry, RepositoryName};
+use crate::oci::{Digest, Manifest, Reference, Registry, RepositoryName, media_type};
 
-/// What the sources of a run hold. Each tag is looked at once and each manifest read once, however
+/// What the registries of a run hold. Each tag is looked at once and each manifest read once, however
 /// many items ask, so that all of them see the same image behind the same tag.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     heads: Cells<Option<Digest>>,
     manifests: Cells<Option<Manifest>>,
+    /// What destinations have beside it.
+    images: Cells<bool>,
 }
 
 type Key = (Registry, RepositoryName, Reference);
@@ -45,6 +47,22 @@ impl Sources {
         let cell = cell(&self.manifests, key(repository, reference));
         let read = async || repository.manifest(reference).await;
         cell.get_or_try_init(read).await.cloned()
+    }
+
+    /// Whether a destination has an image, no index, of this digest.
+    pub(super) async fn has_image(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<bool, client::Error> {
+        let look = async || {
+            let there = repository.head(reference).await?;
+            Ok(there
+                .and_then(|there| there.media_type)
+                .is_some_and(|kind| media_type::is_manifest(&kind) && !media_type::is_index(&kind)))
+        };
+        let cell = cell(&self.images, key(repository, reference));
+        cell.get_or_try_init(look).await.copied()
     }
 }
 

@@ -1,6 +1,6 @@
 use std::ops::AddAssign;
 
-use super::blobs::Placed;
+use super::queue::Placed;
 use super::{Action, Amount, Blobs, Item, PlannedBlob, Totals};
 
 /// What became of all blobs.
@@ -54,8 +54,9 @@ impl Tally {
 
 impl AddAssign for Amount {
     fn add_assign(&mut self, other: Self) {
-        self.count += other.count;
-        self.bytes += other.bytes;
+        self.count = self.count.saturating_add(other.count);
+        // A manifest may say any size.
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 
@@ -64,7 +65,7 @@ pub(super) fn listed(placed: &[Placed<'_>], items: &[Item]) -> Vec<PlannedBlob> 
     let mut order: Vec<&Placed<'_>> = placed.iter().collect();
     order.sort_by_key(|placed| (placed.target.image, &placed.job.blob.digest));
     let blobs = order.into_iter().filter_map(|placed| {
-        let Placed { job, target, action, has_it } = placed;
+        let Placed { job, target, action, has_it, .. } = placed;
         let from = match action {
             Action::Move => Some(job.from.to_string()),
             Action::Mount => has_it.as_ref().map(|name| format!("{}/{name}", target.to.registry())),

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
+use zuul_images::copy::{self, Options};
 use zuul_images::oci::{Digest, Manifest, media_type};
 
-use super::{image, item, run};
+use super::{image, item, open, run};
 use crate::support::faulty::Faulty;
 use crate::support::sample::{self, Sample};
 
@@ -80,4 +81,27 @@ async fn an_old_manifest_in_an_index_is_not_taken_for_a_blob() {
     let error = run(&from, &to, vec![item(&from, "a:t", &to, "b:t")]).await.unwrap_err();
     assert_eq!(error.kind(), "unsupported");
     assert_eq!(to.count(Method::POST, ""), 0);
+}
+
+#[tokio::test]
+async fn sizes_that_no_blob_has_are_an_error_and_overflow_nothing() {
+    let (from, to) = (Faulty::start().await, Faulty::start().await);
+    let blobs: Vec<Bytes> =
+        (0..4).map(|number| sample::bytes(&format!("blob{number}"), 100)).collect();
+    let huge = |bytes: &Bytes| {
+        let mut described = described(bytes, sample::LAYER);
+        described["size"] = i64::MAX.into();
+        described
+    };
+    let document = json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+        "config": huge(&blobs[0]), "layers": blobs[1..].iter().map(huge).collect::<Vec<_>>()});
+    from.memory.hold("a", "t", &sample(&document, blobs));
+    let client = open(&[&from.registry(), &to.registry()]);
+    let copy = async |dry_run| {
+        let options = Options { dry_run, ..Options::default() };
+        copy::run(&client, vec![item(&from, "a:t", &to, "b:t")], &options, &()).await
+    };
+    assert_eq!(copy(true).await.unwrap().totals.bytes_moved, u64::MAX);
+    assert_eq!(copy(false).await.unwrap_err().kind(), "damaged");
+    assert_eq!(to.count(Method::PUT, "/manifests/"), 0);
 }

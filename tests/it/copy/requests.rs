@@ -6,7 +6,7 @@ use zuul_images::oci::Digest;
 
 use super::{image, item, run};
 use crate::support::clients::client;
-use crate::support::faulty::Faulty;
+use crate::support::faulty::{Fault, Faulty};
 use crate::support::memory::Access;
 use crate::support::sample;
 
@@ -144,6 +144,47 @@ async fn a_changed_index_moves_only_what_changed() {
     assert_eq!(outcome.totals.manifests_written, 2);
     assert_eq!(from.count(Method::GET, same.root.digest().as_str()), 0);
     assert_eq!(to.memory.tag("a", "t").unwrap(), new.root.digest().to_string());
+}
+
+#[tokio::test]
+async fn a_child_that_tags_share_is_looked_for_once() {
+    let (from, to) = (Faulty::start().await, Faulty::start().await);
+    let shared = image("shared");
+    let mut items = Vec::new();
+    for tag in ["one", "two"] {
+        let new = sample::index(&[("amd64", shared.clone()), ("arm64", image(tag))]);
+        from.memory.hold("a", tag, &new);
+        to.memory.hold("b", tag, &sample::index(&[("amd64", shared.clone())]));
+        items.push(item(&from, &format!("a:{tag}"), &to, &format!("b:{tag}")));
+    }
+    run(&from, &to, items).await.unwrap();
+    assert_eq!(to.count(Method::HEAD, shared.root.digest().as_str()), 1);
+    assert_eq!(to.count(Method::HEAD, "/manifests/"), 2 + 3);
+}
+
+#[tokio::test]
+async fn a_mount_that_takes_long_keeps_no_other_waiting() {
+    let (from, to) = (Faulty::start().await, Faulty::start().await);
+    let shared = sample::bytes("shared", 200_000);
+    let items: Vec<Item> = (0..4)
+        .map(|number| {
+            let name = format!("i{number}");
+            let image = sample::image("same", std::slice::from_ref(&shared));
+            from.memory.hold(&name, "t", &image);
+            item(&from, &format!("{name}:t"), &to, &format!("{name}:t"))
+        })
+        .collect();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let mount = format!("mount={}&from", Digest::sha256(&shared)).replace(':', "%3A");
+    to.fault(1, Method::POST, &mount, Fault::Hold(gate));
+    let all_asked = async {
+        while to.count(Method::POST, &mount) < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        open.send_replace(true);
+    };
+    let (outcome, ()) = tokio::join!(run(&from, &to, items), all_asked);
+    assert_eq!(outcome.unwrap().totals.blobs_mounted, 2 * 3);
 }
 
 #[tokio::test]
