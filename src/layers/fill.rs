@@ -11,7 +11,7 @@ use super::Limits;
 use super::error::{Error, Verdict};
 use super::flight::MOST;
 use super::follow::Following;
-use super::room::{Keepers, Rooms};
+use super::room::Keepers;
 use super::source::{Key, Shelf, Source};
 use crate::client::{BlobStream, OpenBlob};
 use crate::oci::{Digest, RepositoryName};
@@ -25,7 +25,6 @@ const BATCH: usize = 256 * 1024;
 pub(super) struct Fills {
     running: Mutex<HashMap<Key, Arc<Fill>>>,
     limits: Limits,
-    rooms: Rooms,
 }
 
 /// One of them.
@@ -67,8 +66,7 @@ pub(super) enum Stage {
 
 impl Fills {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        let rooms = Rooms::new(limits.total);
-        Arc::new(Self { running: Mutex::default(), limits, rooms })
+        Arc::new(Self { running: Mutex::default(), limits })
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -183,7 +181,7 @@ impl Task {
         if opened.size > limit {
             return Err(Error::TooLarge { what: format!("blob {digest}"), limit });
         }
-        let place = self.fills.rooms.make(shelf, digest, opened.size).await?;
+        let place = shelf.room.make(&*shelf.store, digest, opened.size).await?;
         let upload = shelf.store.upload_create(repository).await?;
         let result = self.receive(&upload, opened, deserted).await;
         match &result {

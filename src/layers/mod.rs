@@ -154,7 +154,7 @@ impl Layers {
     /// Also what these pointers name; what is fetched for them is kept in `store`.
     #[must_use]
     pub fn with_pointers(mut self, pointers: Arc<dyn Pointers>, store: Arc<dyn Storage>) -> Self {
-        let shelf = Shelf { name: "speculative", store };
+        let shelf = Shelf::new("speculative", store, self.fills.limits().total);
         let (silent, reach) = (Arc::default(), Arc::default());
         self.speculative = Some(Speculative { pointers, shelf, silent, reach });
         self
@@ -172,11 +172,11 @@ impl Layers {
         private: Arc<dyn Storage>,
         reach: Option<&AddressPolicy>,
     ) -> Result<Self, InvalidNamespace> {
-        let idle = self.fills.limits().idle;
+        let Limits { idle, total, .. } = *self.fills.limits();
         self.lower = Some(Lower {
             upstreams: Arc::new(Upstreams::new(namespaces, idle, reach)?),
-            cache: Shelf { name: "cache", store: cache },
-            private: Shelf { name: "private", store: private },
+            cache: Shelf::new("cache", cache, total),
+            private: Shelf::new("private", private, total),
             tags: Arc::default(),
             lists: Arc::default(),
         });

@@ -5,21 +5,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Error;
-use super::source::Shelf;
 use crate::oci::Digest;
+use crate::storage::Storage;
 
 /// How long a blob waits for others to have come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How much of what was fetched may be kept, shelf by shelf.
-pub(super) struct Rooms {
+/// How much one shelf holds, and may hold.
+pub(super) struct Room {
     limit: Option<u64>,
-    shelves: Mutex<HashMap<&'static str, Arc<Room>>>,
-}
-
-/// How much one shelf holds.
-#[derive(Default)]
-struct Room {
     taken: Mutex<Taken>,
     /// Held by who makes room.
     making: tokio::sync::Mutex<()>,
@@ -53,36 +47,34 @@ pub(super) struct Place {
 #[derive(Default)]
 pub(super) struct Keepers(Mutex<(usize, Option<Place>)>);
 
-impl Rooms {
+impl Room {
     pub(super) fn new(limit: Option<u64>) -> Self {
-        Self { limit, shelves: Mutex::default() }
+        let (taken, making, ended) = Default::default();
+        Self { limit, taken, making, ended }
     }
 
     /// Makes room for a blob of `size` bytes: blobs nobody has asked for the longest go. Where those that
     /// come are in the way, it waits for them.
     pub(super) async fn make(
-        &self,
-        shelf: &Shelf,
+        self: &Arc<Self>,
+        store: &dyn Storage,
         digest: &Digest,
         size: u64,
     ) -> Result<Place, Error> {
-        let room = Arc::clone(lock(&self.shelves).entry(shelf.name).or_default());
-        let Some(limit) = self.limit else { return Ok(room.take(digest, size)) };
+        let Some(limit) = self.limit else { return Ok(self.take(digest, size)) };
         // For what does not fit anyway nothing has to go.
         if size > limit {
             return Err(Error::Full { limit });
         }
-        let making = room.make(limit, shelf, digest, size);
+        let making = self.make_within(limit, store, digest, size);
         let made = tokio::time::timeout(PATIENCE, making).await;
         made.unwrap_or(Err(Error::Full { limit }))
     }
-}
 
-impl Room {
-    async fn make(
-        self: Arc<Self>,
+    async fn make_within(
+        self: &Arc<Self>,
         limit: u64,
-        shelf: &Shelf,
+        store: &dyn Storage,
         digest: &Digest,
         size: u64,
     ) -> Result<Place, Error> {
@@ -97,7 +89,7 @@ impl Room {
         };
         let above = lock(&self.taken).above(for_kept);
         if let Some((came, spared)) = above {
-            let left = shelf.store.evict(for_kept, spared).await?;
+            let left = store.evict(for_kept, spared).await?;
             lock(&self.taken).counted(left, came);
             if left > for_kept {
                 return Err(Error::Full { limit });

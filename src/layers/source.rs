@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::health::UpstreamHealth;
+use super::room::Room;
 use super::silent::{Leave, Silent};
 use super::upstream::Upstream;
 use super::{Error, Layer, Layers, Lead, Lower, Sources, Speculative};
@@ -65,6 +66,14 @@ enum Odds {
 pub(super) struct Shelf {
     pub(super) name: &'static str,
     pub(super) store: Arc<dyn Storage>,
+    pub(super) room: Arc<Room>,
+}
+
+impl Shelf {
+    /// One that holds no more than `limit` bytes.
+    pub(super) fn new(name: &'static str, store: Arc<dyn Storage>, limit: Option<u64>) -> Self {
+        Self { name, store, room: Arc::new(Room::new(limit)) }
+    }
 }
 
 impl Layers {
