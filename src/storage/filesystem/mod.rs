@@ -23,6 +23,7 @@ mod migrate;
 mod power;
 mod reader;
 mod recent;
+mod remove;
 mod sweep;
 #[cfg(test)]
 mod tests;

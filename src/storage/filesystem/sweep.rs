@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::disk::{Disk, System};
@@ -20,7 +20,7 @@ use super::files::{self, Unsynced, failed};
 use super::graph::Graph;
 use super::layout::{self, DATA};
 use super::{Inner, VISITOR, blobs};
-use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::oci::{Digest, RepositoryName, Tag};
 use crate::storage::{Error, Pruned, PrunedBlob, PrunedManifest, Pruning};
 
 /// How far a file's time may lie behind the clock.
@@ -154,37 +154,10 @@ impl Sweep<'_> {
         graph.refresh(inner, repository)?;
         let mut doomed = self.doomed(graph);
         doomed.retain(|digest, _| marked.contains_key(digest));
-        let mut unsynced = Unsynced::default();
-        for (digest, tag) in doomed
-            .keys()
-            .filter_map(|digest| Some((digest, tags.get(digest)?)))
-            .flat_map(|(digest, tags)| tags.iter().map(move |tag| (digest, tag)))
-        {
-            // Whoever moved the tag on, moved it to a manifest that was just pushed.
-            match inner.tag_get(repository, tag) {
-                Ok(state) if state.digest == *digest => {
-                    let path = inner.layout.tag(repository, tag);
-                    inner.files.remove_unsynced(&path, &mut unsynced)?;
-                }
-                _ => {}
-            }
-        }
-        inner.files.settle(std::mem::take(&mut unsynced))?;
-        for digest in doomed.keys() {
-            inner
-                .files
-                .remove_unsynced(&inner.layout.manifest(repository, digest), &mut unsynced)?;
-        }
-        inner.files.settle(std::mem::take(&mut unsynced))?;
-        for digest in doomed.keys() {
-            let manifest = graph.get(digest).and_then(|node| node.manifest.as_ref());
-            if let Some(subject) = manifest.and_then(Manifest::subject) {
-                let path = inner.layout.referrer(repository, &subject.digest, digest);
-                inner.files.remove_unsynced(&path, &mut unsynced)?;
-            }
-        }
-        inner.files.settle(unsynced)?;
-        inner.remove_empty(repository);
+        let subject = |digest| graph.get(digest)?.manifest.as_ref()?.subject();
+        let subjects: Vec<(&Digest, Option<&Digest>)> =
+            doomed.keys().map(|digest| (digest, subject(digest).map(|it| &it.digest))).collect();
+        inner.remove_manifests(repository, &subjects, tags)?;
         Ok(doomed)
     }
 
@@ -304,33 +277,6 @@ impl Sweep<'_> {
         inner.files.settle(unsynced)?;
         drop(alone);
         Ok(())
-    }
-}
-
-impl Inner {
-    /// Takes the name of content and its links.
-    pub(super) fn throw_away(
-        &self,
-        digest: &Digest,
-        unsynced: &mut Unsynced,
-    ) -> Result<Option<Draft>, Error> {
-        self.files.withdraw(&self.layout.content(digest), unsynced)
-    }
-
-    /// Removes folders that no image is in any more. Held alone.
-    fn remove_empty(&self, repository: &RepositoryName) {
-        let image = self.layout.image(repository);
-        let below = |folder: &Path| -> Vec<PathBuf> {
-            let names = files::names(folder).ok().flatten().unwrap_or_default();
-            names.iter().map(|name| folder.join(name)).collect()
-        };
-        let folders = [self.layout.all_referrers(repository), self.layout.manifests(repository)];
-        for folder in folders.iter().flat_map(|folder| below(folder)) {
-            self.files.remove_if_empty(&folder);
-        }
-        for folder in below(&image).iter().chain([&image]) {
-            self.files.remove_if_empty(folder);
-        }
     }
 }
 
