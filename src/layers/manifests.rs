@@ -1,11 +1,10 @@
 use std::fmt::Display;
-use std::sync::Arc;
 
 use super::error::{Verdict, is_absent};
-use super::source::Source;
+use super::source::{Shelf, Source};
 use super::{Error, Found, FoundManifest, Layer, Layers, Reader};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-use crate::storage::{NewManifest, Storage, StoredManifest};
+use crate::storage::{NewManifest, StoredManifest};
 
 impl Layers {
     /// A manifest by tag or digest.
@@ -172,9 +171,12 @@ pub(super) async fn keep(
         origin: None,
         keep_pushed: false,
     };
-    let store: &Arc<dyn Storage> = &source.shelf.store;
-    if let Err(error) = store.manifest_put(repository, new).await {
-        tracing::error!(%digest, %repository, %error, "a manifest that was fetched cannot be kept");
+    let Shelf { store, room, .. } = &source.shelf;
+    match store.manifest_put(repository, new).await {
+        Ok(()) => room.manifest_came(&**store, stored.bytes.len() as u64).await,
+        Err(error) => {
+            tracing::error!(%digest, %repository, %error, "a manifest that was fetched cannot be kept");
+        }
     }
     stored
 }

@@ -11,6 +11,9 @@ use crate::storage::Storage;
 /// How long a blob waits for others to have come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How much more than is needed goes for a manifest, at most, so that not every one looks through the store.
+const SPARE: u64 = 64 * 1024 * 1024;
+
 /// How much one shelf holds, and may hold.
 pub(super) struct Room {
     limit: Option<u64>,
@@ -21,7 +24,7 @@ pub(super) struct Room {
     ended: Notify,
 }
 
-/// Bytes of one shelf.
+/// Bytes of one shelf. Manifests count as blobs that came.
 #[derive(Debug, Default)]
 struct Taken {
     /// Of blobs that were kept when they were last counted; nothing before that.
@@ -98,6 +101,23 @@ impl Room {
         Ok(self.take(digest, size))
     }
 
+    /// Counts a manifest that is kept. It is small: what has to go for it goes when it is there already.
+    pub(super) async fn manifest_came(&self, store: &dyn Storage, size: u64) {
+        let Some(limit) = self.limit else { return };
+        lock(&self.taken).came(size);
+        // Who makes room at the moment counts what came.
+        let Ok(_alone) = self.making.try_lock() else { return };
+        let for_kept = limit.saturating_sub(lock(&self.taken).coming);
+        let above = lock(&self.taken).above(for_kept);
+        if let Some((came, spared)) = above {
+            let at_most = for_kept - SPARE.min(for_kept / 16);
+            match store.evict(at_most, spared).await {
+                Ok(left) => lock(&self.taken).counted(left, came),
+                Err(error) => tracing::error!(%error, "no room can be made in a cache"),
+            }
+        }
+    }
+
     fn take(self: &Arc<Self>, digest: &Digest, size: u64) -> Place {
         lock(&self.taken).began(digest, size);
         Place { room: Arc::clone(self), digest: digest.clone(), size, kept: false }
@@ -136,8 +156,13 @@ impl Taken {
         }
         self.places.retain(|_, places| *places > 0);
         if is_kept {
-            self.came = self.came.saturating_add(size);
+            self.came(size);
         }
+    }
+
+    /// One is kept.
+    fn came(&mut self, size: u64) {
+        self.came = self.came.saturating_add(size);
     }
 }
 

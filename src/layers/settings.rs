@@ -31,7 +31,7 @@ pub struct Namespace {
 pub struct Limits {
     /// The largest blob that is fetched, in bytes.
     pub blob: u64,
-    /// How many bytes of blobs a cache may hold.
+    /// How many bytes of blobs and manifests a cache may hold.
     pub total: Option<u64>,
     /// How long the other side may be silent.
     pub idle: Duration,

@@ -280,9 +280,9 @@ pub trait Storage: Send + Sync {
     /// [`Storage::manifest_put`], and every decision is made again at the moment of the removal.
     async fn prune(&self, pruning: Pruning) -> Result<Pruned, Error>;
 
-    /// Removes blobs until at most so many bytes of them are left, first those nobody has asked for the
-    /// longest, whether a manifest needs them or not: for caches. Those that are spared stay, and are not
-    /// counted. Returns how many bytes are left.
+    /// Removes blobs and manifests until at most so many bytes of them are left, first those nobody has asked
+    /// for the longest, whether anything needs them or not: for caches. Blobs that are spared stay, and are not
+    /// counted; a manifest takes its tags with it. Returns how many bytes are left.
     async fn evict(&self, at_most: u64, spared: HashSet<Digest>) -> Result<u64, Error>;
 
     /// Writes down the uploads that are under way, so that the next process can go on with them.

@@ -3,7 +3,6 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -284,44 +283,4 @@ fn a_damaged_blob_of_the_cache_is_fetched_anew() {
     std::fs::OpenOptions::new().write(true).open(data).unwrap().set_len(5).unwrap();
     assert!(get(&registry, &path).body == bytes);
     assert_eq!(upstream.gets("/blobs/"), 2);
-}
-
-#[test]
-fn a_cache_holds_no_more_than_it_may_and_forgets_what_nobody_asked_for() {
-    let upstream = Upstream::start();
-    let images: Vec<_> = ["a", "b", "c"]
-        .map(|seed| layer(&upstream.hold("org/img", seed, seed, 400_000)))
-        .into_iter()
-        .collect();
-    let registry = over_with(upstream.namespace("quay.io"), |config| {
-        config.cache.limit = Some(Size(1_000_000));
-    });
-    let cached = || {
-        let kept = registry.folder.path().join("storage/layers/cache/content");
-        count(&kept, 400_000)
-    };
-    for (bytes, path) in &images {
-        assert!(get(&registry, path).body == *bytes);
-        // A moment is seen by the clock of the disk.
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(cached(), 2);
-    for (bytes, path) in images.iter().rev() {
-        assert!(get(&registry, path).body == *bytes);
-    }
-    assert_eq!((cached(), upstream.gets("/blobs/")), (2, 4), "the first one went, and came again");
-    let (_, large) = layer(&upstream.hold("org/img", "large", "large", 1_000_001));
-    let answer = get(&registry, &large);
-    assert_eq!((answer.status, answer.code().as_str()), (507, "STORAGE_FULL"));
-}
-
-fn count(folder: &Path, size: u64) -> usize {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(kind) if kind.is_dir() => count(&entry.path(), size),
-            Ok(kind) => usize::from(kind.len() == size),
-            Err(_) => 0,
-        })
-        .sum()
 }

@@ -18,6 +18,7 @@ mod layers_hosts;
 mod layers_own;
 mod layers_pointers;
 mod layers_push;
+mod layers_room;
 mod layers_tags;
 mod layouts;
 mod logins;

@@ -150,7 +150,11 @@ impl Inner {
     }
 
     /// A damaged manifest has no subject we know: it can be removed all the same.
-    fn subject_of(&self, repository: &RepositoryName, digest: &Digest) -> Option<Digest> {
+    pub(super) fn subject_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<Digest> {
         let stored = self.manifest_get(repository, digest).ok()?;
         let manifest = Manifest::parse(stored.bytes, Some(&stored.media_type)).ok()?;
         Some(manifest.subject()?.digest.clone())

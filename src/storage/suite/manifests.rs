@@ -76,3 +76,30 @@ pub(in crate::storage) async fn a_deleted_manifest_takes_its_tags_and_its_place_
     let tags = store.tags(&repository, Paging::default()).await.unwrap();
     assert_eq!(tags.entries, [tag("other")]);
 }
+
+pub(in crate::storage) async fn manifests_make_room_too_and_take_their_tags_with_them(
+    store: &dyn Storage,
+) {
+    let repository = name("a");
+    let config = push(store, "a", b"config").await;
+    let subject = Digest::sha256(b"subject");
+    let old = image(&[(&config, 6)], &["1", "moved"], Some(&subject));
+    let old = put(store, &repository, old).await;
+    // A moment is seen by the clock of the disk.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let new = put(store, &repository, manifest(b"{ }", &[], &["moved"])).await;
+    let elsewhere = put(store, &name("b"), manifest(b"{}", &[], &["1"])).await;
+    assert_eq!(store.referrers(&repository, &subject).await.unwrap().len(), 1);
+    // Of these two nothing has to go yet: type, line break and bytes of each.
+    let both = "application/x\n{ }".len() as u64 + "application/x\n{}".len() as u64;
+    assert_eq!(store.evict(both, [].into()).await.unwrap(), both);
+    let unknown = |result| matches!(result, Err(Error::ManifestUnknown { .. }));
+    assert!(unknown(store.manifest_get(&repository, &old).await.map(drop)));
+    assert!(unknown(store.tag_get(&repository, &tag("1")).await.map(drop)));
+    assert_eq!(store.referrers(&repository, &subject).await.unwrap().len(), 0);
+    assert!(store.blob_size(&repository, &config).await.is_err());
+    assert_eq!(store.tag_get(&repository, &tag("moved")).await.unwrap().digest, new);
+    assert!(store.manifest_get(&repository, &new).await.is_ok());
+    assert_eq!(store.evict(0, [].into()).await.unwrap(), 0);
+    assert!(store.manifest_get(&name("b"), &elsewhere).await.is_err());
+}

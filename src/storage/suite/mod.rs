@@ -39,6 +39,7 @@ macro_rules! suite {
                 a_manifest_that_says_another_size_of_a_blob_is_refused
                 a_manifest_comes_back_byte_for_byte
                 a_deleted_manifest_takes_its_tags_and_its_place_among_referrers
+                manifests_make_room_too_and_take_their_tags_with_them
             }
             tags {
                 a_deleted_tag_leaves_its_manifest
