@@ -231,3 +231,19 @@ fn a_file_of_users_that_cannot_be_used_is_exit_2_with_its_line() {
         }
     }
 }
+
+#[test]
+fn no_number_of_wrong_passwords_locks_the_right_one_out() {
+    let registry = Registry::start();
+    let (right, wrong) = (basic(WRITER, "secret"), basic(WRITER, "wrong"));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    assert_eq!(ask(&registry, &wrong, "GET", "/v2/", b"").status, 401);
+                    assert_eq!(ask(&registry, &right, "GET", "/v2/", b"").status, 200);
+                }
+            });
+        }
+    });
+}

@@ -187,8 +187,11 @@ impl Config {
     }
 }
 
+/// Bytes of a password that nobody finds by trying.
+const LONG_PASSWORD: usize = 16;
+
 /// What no single value shows.
-fn checked(config: Config) -> Result<Config, String> {
+fn checked(mut config: Config) -> Result<Config, String> {
     let mut names = HashSet::new();
     for user in &config.users {
         let name = &user.name;
@@ -203,6 +206,12 @@ fn checked(config: Config) -> Result<Config, String> {
         // Where a variable was left empty, say.
         if user.password.is_empty() {
             return Err(format!("user {name:?}: the password is empty, anybody could log in"));
+        }
+        if user.password.len() < LONG_PASSWORD {
+            config.notes.push(format!(
+                "user {name:?}: a password of less than {LONG_PASSWORD} characters may be found by trying, \
+                 which nothing here stops; take a long random one"
+            ));
         }
     }
     let periods = [("body_idle", Some(config.body_idle)), ("max_lifetime", config.max_lifetime)];
@@ -300,6 +309,17 @@ mod tests {
         let text = "users: [{name: a, pass: '', access: write}]";
         let error = parse(&format!("{MINIMAL}{text}")).and_then(checked).unwrap_err();
         assert!(error.contains("\"a\"") && error.contains("password is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_password_that_may_be_guessed_is_pointed_out_and_not_shown() {
+        let long = "0123456789abcdef";
+        let text = format!(
+            "users: [{{name: a, pass: hunter2, access: write}}, {{name: b, pass: '{long}', access: read}}]"
+        );
+        let notes = parse(&format!("{MINIMAL}{text}")).and_then(checked).unwrap().notes;
+        assert!(notes.len() == 1 && notes[0].starts_with("user \"a\""), "{notes:?}");
+        assert!(!notes[0].contains("hunter2"), "{notes:?}");
     }
 
     #[test]
