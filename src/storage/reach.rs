@@ -137,3 +137,76 @@ async fn walk(
     }
     Ok(Parts { digests: Arc::new(digests), whole: whole && level.is_empty() })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
+    use crate::storage::{Durability, Filesystem, NewManifest, StoredManifest};
+
+    fn stored(media_type: &str, text: &str) -> StoredManifest {
+        let bytes = Bytes::from(text.to_owned());
+        StoredManifest { digest: Digest::sha256(&bytes), media_type: media_type.to_owned(), bytes }
+    }
+
+    /// An image of one blob.
+    fn image(blob: &Digest) -> StoredManifest {
+        let config = format!(r#"{{"mediaType":"x","digest":"{blob}","size":1}}"#);
+        stored(OCI_MANIFEST, &format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#))
+    }
+
+    fn index(children: &[&StoredManifest]) -> StoredManifest {
+        let listed = children.iter().map(|child| {
+            format!(r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":1}}"#, child.digest)
+        });
+        let listed = listed.collect::<Vec<_>>().join(",");
+        stored(OCI_INDEX, &format!(r#"{{"schemaVersion":2,"manifests":[{listed}]}}"#))
+    }
+
+    async fn put(store: &dyn Storage, repository: &RepositoryName, manifest: &StoredManifest) {
+        let (manifest, blobs, tags) = (manifest.clone(), Vec::new(), Vec::new());
+        let (referrer, origin, keep_pushed) = (None, None, false);
+        let new = NewManifest { manifest, blobs, referrer, tags, origin, keep_pushed };
+        store.manifest_put(repository, new).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_found_of_an_image_that_is_not_whole_is_not_looked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), Durability::Process).unwrap();
+        let (name, blobs) = ("a".parse().unwrap(), [b"one", b"two"].map(|it| Digest::sha256(it)));
+        let [here, late] = blobs.each_ref().map(image);
+        let index = index(&[&here, &late]);
+        put(&store, &name, &index).await;
+        put(&store, &name, &here).await;
+        let reach = Reach::default();
+        let has = async |wanted| reach.has(&store, &name, &index.digest, wanted).await.unwrap();
+        assert_eq!(has(&blobs[0]).await, Belongs::Yes);
+        // Whoever walked again would not come past these any more.
+        for gone in [&here, &index] {
+            store.manifest_delete(&name, &gone.digest).await.unwrap();
+        }
+        for part in [&blobs[0], &late.digest, &here.digest] {
+            assert_eq!(has(part).await, Belongs::Yes, "{part}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_comes_later_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), Durability::Process).unwrap();
+        let (name, blob) = ("a".parse().unwrap(), Digest::sha256(b"one"));
+        let late = image(&blob);
+        let index = index(&[&late]);
+        put(&store, &name, &index).await;
+        let reach = Reach::default();
+        let has = async |wanted| reach.has(&store, &name, &index.digest, wanted).await.unwrap();
+        assert_eq!(has(&blob).await, Belongs::Unknown);
+        put(&store, &name, &late).await;
+        assert_eq!(has(&blob).await, Belongs::Yes);
+        assert_eq!(has(&Digest::sha256(b"strange")).await, Belongs::No);
+    }
+}

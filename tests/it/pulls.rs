@@ -30,8 +30,19 @@ impl<Work: Fn() + Sync> Progress for Meanwhile<Work> {
 
 /// Pulls `REPOSITORY:1` of a build.
 async fn pull_between(
+    places: [SocketAddr; 2],
+    build: &str,
+    lazy: bool,
+    meanwhile: impl Fn() + Sync,
+) -> Pulled {
+    pull_tags(places, build, &["1".to_owned()], lazy, meanwhile).await
+}
+
+/// Pulls these tags of `REPOSITORY` of a build.
+async fn pull_tags(
     [from, to]: [SocketAddr; 2],
     build: &str,
+    tags: &[String],
     lazy: bool,
     meanwhile: impl Fn() + Sync,
 ) -> Pulled {
@@ -39,10 +50,13 @@ async fn pull_between(
     let mut logins = login(&from, WRITER, "secret");
     logins.add(&to, None, Credentials::new(WRITER, "secret"));
     let client = client(&[&from, &to], logins);
-    let url = format!("docker://{from}/{REPOSITORY}:{build}_1");
-    let artifact = json!({"name": "a", "url": url,
-        "metadata": {"type": "container_image", "repository": REPOSITORY, "tag": "1"}});
-    let artifacts: [ImageArtifact; 1] = [serde_json::from_value(artifact).unwrap()];
+    let artifact = |tag: &String| {
+        let url = format!("docker://{from}/{REPOSITORY}:{build}_{tag}");
+        let artifact = json!({"name": "a", "url": url,
+            "metadata": {"type": "container_image", "repository": REPOSITORY, "tag": tag}});
+        serde_json::from_value(artifact).unwrap()
+    };
+    let artifacts: Vec<ImageArtifact> = tags.iter().map(artifact).collect();
     let wanted =
         Pull { artifacts: &artifacts, from: &from, to: &to, tenant: None, lazy, cert: None };
     sync::pull(&client, &wanted, &Options::default(), &Meanwhile(meanwhile)).await.unwrap()
@@ -88,6 +102,30 @@ async fn images_are_copied_where_no_answer_to_the_pointers_comes() {
     assert_eq!(node.memory.tag(REPOSITORY, "1"), Some(digest));
     let reason = pulled.images[0].eager_because.as_deref().unwrap();
     assert!(reason.contains("takes no pointers") && reason.contains("broke"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pointers_are_left_in_requests_of_250() {
+    let (intermediate, node) = (Registry::start(), Faulty::start().await);
+    let manifest = intermediate.push_image(REPOSITORY, "theirs", "theirs");
+    let tags: Vec<String> = (0..251).map(|number| number.to_string()).collect();
+    for tag in &tags {
+        let put = intermediate.put_manifest(REPOSITORY, &format!("{BUILD}_{tag}"), &manifest);
+        assert_eq!(put.status, 201);
+    }
+    // An answer for another number of pointers is none, and the images are copied.
+    for count in [250, 1] {
+        let taken = json!({"pointers": vec![json!({"changed": true}); count]}).to_string();
+        let headers = vec![("content-type", "application/json".to_owned())];
+        let answer = Fault::Answer(200, headers, taken);
+        node.fault(1, Method::PUT, "/zuul/v1/pointers", answer);
+    }
+    let places = [intermediate.address, node.address];
+    let pulled = pull_tags(places, BUILD, &tags, true, || {}).await;
+    assert_eq!((pulled.images.len(), node.count(Method::PUT, "")), (251, 2));
+    for image in &pulled.images {
+        assert_eq!(image.eager_because, None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
