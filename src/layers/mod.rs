@@ -6,13 +6,14 @@
 //! may read is `registry`'s, how bytes are kept is `storage`'s, how registries are spoken to is
 //! `client`'s. All names are canonical.
 //!
-//! A fetch is a task of its own, however many ask for the same: blobs in `fill`, which readers
+//! A fetch is a task of its own, however many ask for the same: blobs in `fill` and `fetch`, which readers
 //! `follow`; manifests in `flight`. What lies below is kept on shelves, stores apart from the local
 //! one: nothing that is fetched changes what was pushed, and they can be emptied at any time.
 
 mod blobs;
 mod bring;
 mod error;
+mod fetch;
 mod fill;
 mod flight;
 mod follow;
