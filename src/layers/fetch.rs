@@ -7,12 +7,17 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use super::error::{Error, Verdict};
 use super::fill::{Content, Fill, Fills, Stage};
+use super::room::{PATIENCE, Place};
 use super::source::{Key, Source};
 use crate::client::{BlobStream, OpenBlob};
 use crate::storage::{self, UploadId};
 
 /// How many bytes are gathered before they are written, if so many are there already.
 const BATCH: usize = 256 * 1024;
+
+/// How long an answer is held open while a blob waits for its room: the other side is asked for no more than
+/// so many things at once.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Fetches one blob.
 pub(super) struct Task {
@@ -63,15 +68,10 @@ impl Task {
         }
         // One for the whole fetch: the time of grace does not begin anew with every byte.
         let mut deserted = pin!(self.deserted());
-        let opened = tokio::select! {
-            opened = self.open() => opened?,
+        let (opened, place) = tokio::select! {
+            opened = self.open_with_room() => opened?,
             () = &mut deserted => return Err(self.nobody()),
         };
-        let limit = self.fills.limits().blob;
-        if opened.size > limit {
-            return Err(Error::TooLarge { what: format!("blob {digest}"), limit });
-        }
-        let place = shelf.room.make(&*shelf.store, digest, opened.size).await?;
         let upload = shelf.store.upload_create(repository).await?;
         let result = self.receive(&upload, opened, deserted).await;
         match &result {
@@ -84,8 +84,28 @@ impl Task {
         result
     }
 
+    /// The other side says how large it is. Where there is no room for it soon, it is asked again when there is.
+    async fn open_with_room(&self) -> Result<(OpenBlob, Place), Error> {
+        let Fill { shelf, digest, .. } = &*self.fill;
+        let opened = self.open().await?;
+        let size = opened.size;
+        let make = |patience| shelf.room.make(&*shelf.store, digest, size, patience);
+        match make(SHORT).await {
+            Ok(place) => return Ok((opened, place)),
+            Err(Error::Full { limit }) if size <= limit => drop(opened),
+            Err(error) => return Err(error),
+        }
+        let place = make(PATIENCE).await?;
+        let opened = self.open().await?;
+        if opened.size != size {
+            return Err(self.source.failed(format!("blob {digest} has another size than before")));
+        }
+        Ok((opened, place))
+    }
+
     async fn open(&self) -> Result<OpenBlob, Error> {
         let Fill { repository, digest, .. } = &*self.fill;
+        let limit = self.fills.limits().blob;
         let asking = self.source.may_ask(false)?;
         let absent = |reason: String| Error::BlobAbsent {
             repository: repository.clone(),
@@ -94,6 +114,9 @@ impl Task {
         };
         let answer = asking.repository.open_blob(digest).await;
         match asking.heard(answer) {
+            Ok(Some(opened)) if opened.size > limit => {
+                Err(Error::TooLarge { what: format!("blob {digest}"), limit })
+            }
             Ok(Some(opened)) => Ok(opened),
             Ok(None) => Err(absent(format!("{} does not have it", self.source.place))),
             Err(error) => match Verdict::of(&self.source.place, &error) {

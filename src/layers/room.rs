@@ -9,7 +9,7 @@ use crate::oci::Digest;
 use crate::storage::Storage;
 
 /// How long a blob waits for others to have come.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much more than is needed goes for a manifest, at most, so that not every one looks through the store.
 const SPARE: u64 = 64 * 1024 * 1024;
@@ -57,12 +57,13 @@ impl Room {
     }
 
     /// Makes room for a blob of `size` bytes: blobs nobody has asked for the longest go. Where those that
-    /// come are in the way, it waits for them.
+    /// come are in the way, it waits for them, so long.
     pub(super) async fn make(
         self: &Arc<Self>,
         store: &dyn Storage,
         digest: &Digest,
         size: u64,
+        patience: Duration,
     ) -> Result<Place, Error> {
         let Some(limit) = self.limit else { return Ok(self.take(digest, size)) };
         // For what does not fit anyway nothing has to go.
@@ -70,7 +71,7 @@ impl Room {
             return Err(Error::Full { limit });
         }
         let making = self.make_within(limit, store, digest, size);
-        let made = tokio::time::timeout(PATIENCE, making).await;
+        let made = tokio::time::timeout(patience, making).await;
         made.unwrap_or(Err(Error::Full { limit }))
     }
 

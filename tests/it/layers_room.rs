@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use zuul_images::oci::{Digest, Manifest};
-use zuul_images::registry::config::Size;
+use zuul_images::registry::config::{Period, Size};
 
-use crate::support::http::{Answer, send};
+use crate::support::http::{Answer, open, receive};
 use crate::support::registry::Registry;
 use crate::support::sample::{self, Sample};
-use crate::support::upstream::{Upstream, over_with};
+use crate::support::upstream::{Upstream, fetches, over_with};
+use crate::support::wait::wait_until;
 
 fn layer(sample: &Sample) -> (Bytes, String) {
     let bytes = sample.blobs.last().unwrap().clone();
@@ -79,6 +80,40 @@ fn a_cache_holds_no_more_manifests_than_it_may_and_forgets_those_nobody_asked_fo
         assert_eq!(read(tag).status, 200);
     }
     assert_eq!(upstream.gets("/manifests/"), fetched + 1, "the last was there, the first was gone");
+}
+
+#[test]
+fn blobs_that_wait_for_their_room_keep_nobody_from_asking_for_something_else() {
+    // More than are asked of one registry at once.
+    const WAITING: usize = 70;
+    let upstream = Upstream::start();
+    let images: Vec<Sample> = (0..=WAITING)
+        .map(|number| number.to_string())
+        .map(|tag| upstream.hold("org/img", &tag, &tag, 40_000))
+        .collect();
+    let registry = over_with(upstream.namespace("quay.io"), |config| {
+        config.cache.limit = Some(Size(50_000));
+        config.cache.idle = Period(Duration::from_secs(20));
+    });
+    let (first, waiting) = images.split_first().unwrap();
+    let (first, path) = layer(first);
+    let gate = upstream.pause(&path["/v2/quay.io".len()..], 1000);
+    let early = open(registry.address, "GET", &path, &[]);
+    wait_until(|| fetches(&registry) == 1);
+    let late: Vec<_> = waiting.iter().map(layer).collect();
+    let readers: Vec<_> =
+        late.iter().map(|(_, path)| open(registry.address, "GET", path, &[])).collect();
+    wait_until(|| upstream.gets("/blobs/") >= 60);
+    for tag in ["1", "2", "3"] {
+        let answer = get(&registry, &format!("/v2/quay.io/org/img/manifests/{tag}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(fetches(&registry), 1, "the first has come already");
+    gate.open();
+    assert!(receive(early).body == first);
+    for ((bytes, _), reader) in late.iter().zip(readers) {
+        assert!(receive(reader).body == *bytes);
+    }
 }
 
 /// An image whose manifest has about so many bytes.
