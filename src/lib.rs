@@ -7,7 +7,7 @@
 //! bin → cli → {sync, upload} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
 //!       cli → promote → client;   upload → layout
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
-//!             registry → pointers → client;   webapi → http
+//!             registry → pointers → client;   cli → removal → {client, webapi};   webapi → {http, auth}
 //! leaves: zuul, hostconfig
 //! ```
 
@@ -24,6 +24,7 @@ pub mod pointers;
 pub mod promote;
 pub mod proxy;
 pub mod registry;
+pub mod removal;
 pub mod serve;
 pub mod storage;
 pub mod sync;

@@ -15,7 +15,9 @@ use crate::copy;
 use crate::http::{Http, Settings};
 use crate::oci::Registry;
 use crate::registry::config::Period;
+use crate::removal::TagRemover;
 use crate::tls::Trust;
+use crate::webapi::ApiUrl;
 use crate::zuul::{Connection, RegistryCredentials, TemporaryPrefix, Word};
 
 /// Options of every program.
@@ -117,6 +119,21 @@ impl Network {
     /// A file that cannot be read or understood.
     pub fn registry_credentials(&self) -> Result<Option<RegistryCredentials>, Failure> {
         Ok(self.credentials.as_deref().map(RegistryCredentials::read).transpose()?)
+    }
+
+    /// How tags of these registries are removed; `api_url` is where their web API is, where the credentials
+    /// do not say it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood, and an `api_url` to which no login is sent.
+    pub async fn tag_remover(
+        &self,
+        client: &Client,
+        registries: impl IntoIterator<Item = Registry>,
+        api_url: Option<&ApiUrl>,
+    ) -> Result<TagRemover, Failure> {
+        let credentials = self.registry_credentials()?;
+        Ok(TagRemover::new(client, credentials.as_ref(), registries, api_url).await?)
     }
 
     /// How blobs are moved.

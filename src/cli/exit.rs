@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::registry::StartError;
 use crate::{
-    auth, client, copy, hostconfig, http, layout, promote, storage, sync, tls, upload, zuul,
+    auth, client, copy, hostconfig, http, layout, promote, removal, storage, sync, tls, upload,
+    webapi, zuul,
 };
 
 /// Why a program did not do its work.
@@ -176,6 +177,32 @@ impl From<promote::Error> for Failure {
             promote::Error::Broken { ref item, .. } => {
                 let item = item.clone();
                 Self::failed("undone", error).on(item)
+            }
+        }
+    }
+}
+
+impl From<webapi::Error> for Failure {
+    fn from(error: webapi::Error) -> Self {
+        match error {
+            webapi::Error::Url { .. } | webapi::Error::Token => Self::input(error),
+            _ => Self::failed(error.kind(), error),
+        }
+    }
+}
+
+impl From<removal::Error> for Failure {
+    fn from(error: removal::Error) -> Self {
+        match error {
+            removal::Error::Client(error) => error.into(),
+            removal::Error::Api(error) => error.into(),
+            removal::Error::NoUrl(ref registry) => {
+                let registry = registry.clone();
+                Self::input(error).on(registry)
+            }
+            removal::Error::Elsewhere { ref registry, .. } => {
+                let registry = registry.clone();
+                Self::refused(error).on(registry)
             }
         }
     }

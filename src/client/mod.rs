@@ -33,7 +33,7 @@ pub use self::tags::Deleted;
 pub use self::upload::Pushed;
 
 use self::access::Access;
-use crate::auth::CredentialStore;
+use crate::auth::{CredentialStore, Credentials};
 use crate::http::{Http, Statistics};
 use crate::oci::{ImageReference, Registry, RepositoryName};
 
@@ -60,6 +60,22 @@ impl Client {
     #[must_use]
     pub fn image(&self, image: &ImageReference) -> Repository {
         self.repository(&image.registry, &image.repository)
+    }
+
+    /// The connections it speaks over.
+    #[must_use]
+    pub fn http(&self) -> &Http {
+        self.access.http()
+    }
+
+    /// The login for a whole registry, if one is known.
+    ///
+    /// # Errors
+    /// A credential helper that fails.
+    pub async fn login(&self, registry: &Registry) -> Result<Option<Credentials>, Error> {
+        let doing = format!("looking for the login of {registry}");
+        let found = self.access.login_of(registry).await;
+        found.map_err(|source| Error::Credentials { doing, source })
     }
 
     /// What was sent and received so far.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt};
 use http::StatusCode;
-use http::header::{AsHeaderName, HeaderMap, RETRY_AFTER};
+use http::header::{AsHeaderName, DATE, HeaderMap, RETRY_AFTER};
+use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
@@ -42,6 +43,12 @@ impl Response {
     #[must_use]
     pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// What the time was there when it was answered (RFC 9110, 6.6.1), if that was said.
+    #[must_use]
+    pub fn date(&self) -> Option<Timestamp> {
+        self.header(DATE).and_then(retry::parse_date)
     }
 
     /// Where the answer came from, after redirects.
@@ -127,7 +134,10 @@ impl Response {
             None => self.host.clone(),
         };
         let status = self.status().as_u16();
-        let retry_after = self.header(RETRY_AFTER).and_then(retry::parse_retry_after);
+        let retry_after = self
+            .header(RETRY_AFTER)
+            .and_then(retry::parse_retry_after)
+            .or_else(|| self.header("x-retry-after").and_then(retry::parse_retry_at));
         let body = self.bytes(Answer::MAX_BODY_BYTES).await.unwrap_or_default();
         Error::from_answer(host, Answer::new(status, retry_after, &body))
     }

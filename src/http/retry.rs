@@ -64,8 +64,21 @@ pub fn parse_retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
+    Some(until(parse_date(value)?))
+}
+
+/// Seconds since 1970, as Docker Hub's API says in `X-Retry-After`.
+pub(super) fn parse_retry_at(value: &str) -> Option<Duration> {
+    Some(until(Timestamp::from_second(value.trim().parse().ok()?).ok()?))
+}
+
+/// An HTTP date (RFC 9110, 5.6.7).
+pub(super) fn parse_date(value: &str) -> Option<Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(value.trim()).ok()?.timestamp())
+}
+
+fn until(moment: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -78,6 +91,17 @@ mod tests {
         for value in ["", "-1", "soon", "1.5", "99999999999999999999999"] {
             assert_eq!(parse_retry_after(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn the_moment_that_docker_hub_names_is_waited_for() {
+        for value in ["", "soon", "1.5", "99999999999999999999999", "9223372036854775807"] {
+            assert_eq!(parse_retry_at(value), None, "{value}");
+        }
+        assert_eq!(parse_retry_at("784111777"), Some(Duration::ZERO));
+        let soon = Timestamp::now().as_second() + 60;
+        let wait = parse_retry_at(&format!(" {soon}")).unwrap();
+        assert!(wait > Duration::from_secs(55) && wait <= Duration::from_secs(60));
     }
 
     #[test]

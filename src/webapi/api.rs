@@ -1,12 +1,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use http::StatusCode;
+use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Error;
-use crate::http::{Http, Request, Response};
+use crate::http::{Body, Http, Request, Response};
 use crate::oci::{Registry, printable};
 
 /// Where a web API is: `https://HOST[:PORT][/PATH]`, without login, query and fragment.
@@ -28,6 +29,18 @@ impl ApiUrl {
     #[must_use]
     pub fn place(&self) -> &Registry {
         &self.place
+    }
+
+    /// The same with this path at its end, if it is not there.
+    pub(super) fn ending_in(&self, path: &[&str]) -> Self {
+        let mut url = self.url.clone();
+        let ending = format!("/{}", path.join("/"));
+        if !url.path().trim_end_matches('/').ends_with(&ending)
+            && let Ok(mut segments) = url.path_segments_mut()
+        {
+            segments.pop_if_empty().extend(path);
+        }
+        Self { url, place: self.place.clone() }
     }
 }
 
@@ -89,6 +102,20 @@ impl Api {
         self.http.send(request).await.map_err(|source| failed(doing, source))
     }
 
+    /// Sends a document.
+    pub(super) async fn post(
+        &self,
+        doing: &str,
+        path: &[&str],
+        document: &(impl Serialize + Sync),
+    ) -> Result<Response, Error> {
+        let body = serde_json::to_vec(document);
+        let body = body.map_err(|error| self.strange(doing, &error.to_string()))?;
+        let json = HeaderValue::from_static("application/json");
+        let request = Request::new(Method::POST, self.url(path.iter().copied()));
+        self.send(doing, request.body(json, Body::Bytes(body.into()))).await
+    }
+
     /// The document of an answer, which must be a success and not longer than `limit` bytes.
     pub(super) async fn document<T: DeserializeOwned>(
         &self,
@@ -111,6 +138,28 @@ impl Api {
             reason: printable(reason, 400),
         }
     }
+}
+
+/// Whether what was to be deleted was there.
+pub(super) async fn deleted(doing: &str, response: Response) -> Result<bool, Error> {
+    match response.status() {
+        StatusCode::NOT_FOUND => {
+            response.discard().await;
+            Ok(false)
+        }
+        status if status.is_success() => {
+            response.discard().await;
+            Ok(true)
+        }
+        _ => Err(failed(doing, response.into_error().await)),
+    }
+}
+
+/// A token as a request shows it, if it can.
+pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 pub(super) fn failed(doing: &str, source: crate::http::Error) -> Error {

@@ -1,12 +1,18 @@
-//! Web APIs beside the distribution-spec: what Zuul built.
+//! Web APIs beside the distribution-spec: what Zuul built; the tags of Docker Hub and Quay.
 //!
 //! Each knows its own paths and documents and nothing of the others; connections, retries and rate limits are
 //! `http`'s. Answers are bounded, and nothing in them says where the next request goes.
 
 mod api;
+mod hub;
+mod quay;
+mod tags;
 mod zuul;
 
 pub use self::api::ApiUrl;
+pub use self::hub::Hub;
+pub use self::quay::Quay;
+pub use self::tags::{ApiTag, TagApi, Told};
 pub use self::zuul::{Build, BuildFilter, BuildQuery, BuildRef, Zuul};
 
 use crate::http;
@@ -23,6 +29,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The API's token cannot be sent.
+    #[error("the token of the web API (`api_token`) cannot stand in a header")]
+    Token,
     /// The network failed or the API refused.
     #[error("{doing}: {source}")]
     Http {
@@ -44,11 +53,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the API tells it only to who logs in.
+    #[must_use]
+    pub fn wants_login(&self) -> bool {
+        use http::Error::{Denied, Unauthorized};
+        matches!(self, Self::Http { source: Unauthorized { .. } | Denied { .. }, .. })
+    }
+
     /// One word for the meaning, for machines.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Url { .. } => "input",
+            Self::Url { .. } | Self::Token => "input",
             Self::Http { source, .. } => source.kind(),
             Self::Answer { .. } => "protocol",
         }

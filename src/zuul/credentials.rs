@@ -24,11 +24,21 @@ pub struct RegistryLogin {
     repository: Option<String>,
     /// Token of a registry's web API, for the deletion of tags.
     pub api_token: Option<String>,
-    /// Kind of the web API: `quay` or `docker`.
+    /// Kind of the web API.
     #[serde(rename = "type")]
-    pub kind: Option<String>,
+    pub kind: Option<ApiKind>,
     /// Base URL of the web API.
     pub api_url: Option<String>,
+}
+
+/// `type` of a login: the kind of web API the registry has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApiKind {
+    /// Quay's.
+    Quay,
+    /// Docker Hub's.
+    Docker,
 }
 
 impl RegistryCredentials {
@@ -68,6 +78,12 @@ impl RegistryCredentials {
     /// Every login with its registry.
     pub fn iter(&self) -> impl Iterator<Item = (Registry, &RegistryLogin)> {
         self.0.iter().filter_map(|(registry, login)| Some((registry.parse().ok()?, login)))
+    }
+
+    /// The login of a registry.
+    #[must_use]
+    pub fn of(&self, registry: &Registry) -> Option<&RegistryLogin> {
+        self.iter().find(|(known, _)| known.is_same(registry)).map(|(_, login)| login)
     }
 
     /// Whether `image` may be written: its login is there, is its own registry's, and allows it.

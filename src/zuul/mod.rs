@@ -20,7 +20,7 @@ pub use self::artifact::{
 };
 pub use self::change::{TemporaryPrefix, Word};
 pub use self::connection::Connection;
-pub use self::credentials::{RegistryCredentials, RegistryLogin};
+pub use self::credentials::{ApiKind, RegistryCredentials, RegistryLogin};
 pub use self::document::{Document, Secrecy};
 pub use self::exchange::{
     ImageWanted, Issued, Pointers, PointersTaken, Refusal, Taken, TokensIssued, TokensWanted,

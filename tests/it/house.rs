@@ -6,19 +6,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room uses.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
     ("auth", &["oci"]),
     ("tls", &["oci"]),
     ("http", &["oci", "tls"]),
-    ("webapi", &["http", "oci"]),
+    ("webapi", &["auth", "http", "oci"]),
     ("client", &["auth", "http", "oci", "zuul"]),
     ("layout", &["oci"]),
     ("copy", &["client", "layout", "oci", "zuul"]),
     ("sync", &["client", "copy", "oci", "zuul"]),
     ("upload", &["client", "copy", "layout", "oci", "zuul"]),
+    ("removal", &["auth", "client", "oci", "webapi", "zuul"]),
     ("promote", &["client", "oci"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),
@@ -41,11 +42,13 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "oci",
             "promote",
             "registry",
+            "removal",
             "serve",
             "storage",
             "sync",
             "tls",
             "upload",
+            "webapi",
             "zuul",
         ],
     ),

@@ -55,6 +55,7 @@ mod registry_status_pointers;
 mod registry_users;
 mod registry_yaml;
 mod support;
+mod sweep;
 mod tenants;
 mod trust;
 mod trust_constraints;

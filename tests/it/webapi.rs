@@ -1,13 +1,15 @@
-//! Zuul's builds, asked for over its web API.
+//! Zuul's builds, asked for over its web API, and logins of Docker Hub's.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
+use zuul_images::auth::Credentials;
 use zuul_images::http::Http;
-use zuul_images::webapi::{BuildFilter, BuildQuery, Error, Zuul};
+use zuul_images::webapi::{self, BuildFilter, BuildQuery, Error, TagApi, Zuul};
 use zuul_images::zuul::image_artifacts;
 
 use crate::support::clients::settings;
+use crate::support::hub::{self, Hub};
 use crate::support::web::{Web, document, nothing};
 
 fn zuul(web: &Web) -> Zuul {
@@ -71,4 +73,20 @@ async fn builds_are_asked_for_by_what_they_were_run_for() {
     assert_eq!(found[0].reference.project.as_deref(), Some("org/p"));
     let images = image_artifacts(&found[0].artifacts).unwrap();
     assert_eq!(images[0].metadata.repository, "q.io/a");
+}
+
+#[tokio::test]
+async fn a_token_of_docker_hub_that_has_run_out_is_asked_for_again() {
+    let hub = Hub::start(&[("change_1_latest", jiff::Timestamp::now())]);
+    let http = Http::new(settings(&[&hub.web.place()])).unwrap();
+    let url = hub.web.url().parse().unwrap();
+    let login = Credentials::new(hub::USER, hub::PASSWORD);
+    let api = TagApi::Hub(webapi::Hub::new(&http, &url, Some(login)).unwrap());
+    let (repository, tag) = ("org/a".parse().unwrap(), "change_1_latest".parse().unwrap());
+    api.tags(&repository).await.unwrap().unwrap();
+    hub.forget_token();
+    assert!(api.delete_tag(&repository, &tag).await.unwrap());
+    assert!(hub.tags().is_empty());
+    let logins = hub.web.asked().iter().filter(|asked| asked.starts_with("POST")).count();
+    assert_eq!(logins, 2);
 }

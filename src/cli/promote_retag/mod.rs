@@ -1,5 +1,6 @@
 //! The command line of `promote-retag`.
 
+mod delete_tag;
 mod promote;
 mod promoted;
 mod retag;
@@ -8,12 +9,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::delete_tag::DeleteTag;
 use self::promote::Promote;
 use self::retag::Retag;
 use super::args::Common;
 use crate::promote::Options;
 
-/// Give uploaded images their final tags by writing manifests only
+/// Give uploaded images their final tags by writing manifests only, and delete tags
 ///
 /// Every image of the list is verified before the first tag is written; if a write fails, the tags
 /// written before are put back. No layer is moved.
@@ -31,6 +33,7 @@ Examples:
   promote-retag promote --images images.yaml --change 1001 --credentials login.yaml
   promote-retag promote --images images.yaml --pipeline periodic --dry-run
   promote-retag retag quay.io/org/img:change_1001_latest latest stable --expect-current absent
+  promote-retag delete-tag quay.io/org/img:change_1001_latest --credentials login.yaml
 
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused by a safety rule (nothing was written).";
 
@@ -40,6 +43,8 @@ enum Command {
     Promote(Promote),
     /// One image to further tags of its repository
     Retag(Retag),
+    /// Delete one tag; the image and its other tags stay
+    DeleteTag(DeleteTag),
 }
 
 #[derive(Debug, Args)]
@@ -57,12 +62,11 @@ struct Rules {
 #[must_use]
 pub fn main() -> ExitCode {
     let Arguments { common, command } = Arguments::parse();
-    super::run(&common, async {
-        match command {
-            Command::Promote(arguments) => arguments.run().await,
-            Command::Retag(arguments) => arguments.run().await,
-        }
-    })
+    match command {
+        Command::Promote(arguments) => super::run(&common, arguments.run()),
+        Command::Retag(arguments) => super::run(&common, arguments.run()),
+        Command::DeleteTag(arguments) => super::run(&common, arguments.run()),
+    }
 }
 
 impl Rules {

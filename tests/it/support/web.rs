@@ -102,3 +102,17 @@ pub fn document(status: u16, document: &Value) -> Response<Bytes> {
 pub fn nothing(status: StatusCode) -> Response<Bytes> {
     Response::builder().status(status).body(Bytes::new()).unwrap()
 }
+
+/// A parameter of a request's query.
+pub fn parameter(request: &Request<Bytes>, name: &str) -> Option<String> {
+    let query = request.uri().query()?.as_bytes();
+    url::form_urlencoded::parse(query).find(|(key, _)| key == name).map(|(_, value)| value.into())
+}
+
+/// Whether a request shows this token.
+pub fn shows(request: &Request<Bytes>, token: &str) -> bool {
+    request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .is_some_and(|shown| shown.to_str().is_ok_and(|shown| shown == format!("Bearer {token}")))
+}
