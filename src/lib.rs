@@ -7,7 +7,7 @@
 //! bin → cli → {sync, upload} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
 //!       cli → promote → client;   upload → layout
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
-//!             registry → pointers → client;   cli → removal → {client, webapi};   webapi → {http, auth}
+//!             registry → pointers → client;   cli → sweep → removal → {client, webapi};   webapi → {http, auth}
 //! leaves: zuul, hostconfig
 //! ```
 
@@ -27,6 +27,7 @@ pub mod registry;
 pub mod removal;
 pub mod serve;
 pub mod storage;
+pub mod sweep;
 pub mod sync;
 pub mod tls;
 pub mod upload;

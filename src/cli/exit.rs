@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::registry::StartError;
 use crate::{
-    auth, client, copy, hostconfig, http, layout, promote, removal, storage, sync, tls, upload,
-    webapi, zuul,
+    auth, client, copy, hostconfig, http, layout, promote, removal, storage, sweep, sync, tls,
+    upload, webapi, zuul,
 };
 
 /// Why a program did not do its work.
@@ -205,6 +205,12 @@ impl From<removal::Error> for Failure {
                 Self::refused(error).on(registry)
             }
         }
+    }
+}
+
+impl From<sweep::StateError> for Failure {
+    fn from(error: sweep::StateError) -> Self {
+        Self::input(error)
     }
 }
 

@@ -1,5 +1,6 @@
 use ::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::{HeaderName, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
 
 use super::access::{Effort, Purpose};
 use super::{Error, Repository};
@@ -13,6 +14,7 @@ use crate::zuul::Origin;
 pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
 
 const ORIGIN: HeaderName = HeaderName::from_static(Origin::HEADER);
+const TAGGED: HeaderName = HeaderName::from_static(Origin::TAGGED);
 const KEEP_PUSHED: HeaderName = HeaderName::from_static(Origin::KEEP_PUSHED);
 
 /// What HEAD says about a manifest.
@@ -26,6 +28,10 @@ pub struct ManifestHead {
     pub media_type: Option<String>,
     /// Which build tagged it, where the registry knows.
     pub origin: Option<Origin>,
+    /// When it was tagged; only our own registries say it.
+    pub tagged: Option<Timestamp>,
+    /// The registry's clock when it answered, where the registry says it.
+    pub clock: Option<Timestamp>,
 }
 
 impl Repository {
@@ -176,6 +182,8 @@ impl Repository {
                     size: Some(manifest.bytes().len() as u64),
                     media_type: Some(manifest.media_type().to_owned()),
                     origin: None,
+                    tagged: None,
+                    clock: None,
                 }));
             }
         };
@@ -184,7 +192,9 @@ impl Repository {
             (!value.is_empty()).then(|| value.to_owned())
         });
         let origin = response.header(ORIGIN).and_then(|value| Origin::from_header(value).ok());
-        Ok(Some(ManifestHead { digest, size: content_length(&response), media_type, origin }))
+        let tagged = response.header(TAGGED).and_then(|value| value.parse().ok());
+        let (size, clock) = (content_length(&response), response.date());
+        Ok(Some(ManifestHead { digest, size, media_type, origin, tagged, clock }))
     }
 
     fn manifest_request(

@@ -37,6 +37,10 @@ impl Origin {
     /// Who keeps it answers 412 and names its digest.
     pub const KEEP_PUSHED: &str = "zuul-keep-pushed";
 
+    /// The header by which our registries say when a tag was set, as RFC 3339 has it. `Last-Modified` says
+    /// it, too, but from others that may be when a copy was made, or the image.
+    pub const TAGGED: &str = "zuul-tagged";
+
     /// The error code of an image that is another tenant's.
     pub const DENIED: &str = "TENANT_DENIED";
 

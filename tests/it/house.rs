@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room uses.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("sync", &["client", "copy", "oci", "zuul"]),
     ("upload", &["client", "copy", "layout", "oci", "zuul"]),
     ("removal", &["auth", "client", "oci", "webapi", "zuul"]),
+    ("sweep", &["client", "oci", "removal", "webapi", "zuul"]),
     ("promote", &["client", "oci"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),
@@ -45,6 +46,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "removal",
             "serve",
             "storage",
+            "sweep",
             "sync",
             "tls",
             "upload",

@@ -4,6 +4,7 @@ mod delete_tag;
 mod promote;
 mod promoted;
 mod retag;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -12,10 +13,11 @@ use clap::{Args, Parser, Subcommand};
 use self::delete_tag::DeleteTag;
 use self::promote::Promote;
 use self::retag::Retag;
+use self::sweep::Sweep;
 use super::args::Common;
 use crate::promote::Options;
 
-/// Give uploaded images their final tags by writing manifests only, and delete tags
+/// Give uploaded images their final tags by writing manifests only, and remove temporary ones
 ///
 /// Every image of the list is verified before the first tag is written; if a write fails, the tags
 /// written before are put back. No layer is moved.
@@ -35,7 +37,24 @@ Examples:
   promote-retag retag quay.io/org/img:change_1001_latest latest stable --expect-current absent
   promote-retag delete-tag quay.io/org/img:change_1001_latest --credentials login.yaml
 
+  Say which temporary tags were left for a day and more; then delete them:
+    promote-retag sweep --images images.yaml --credentials login.yaml
+    promote-retag sweep --images images.yaml --credentials login.yaml --confirm
+
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused by a safety rule (nothing was written).";
+
+const SWEEP: &str = "\
+A tag is a temporary one if it is change_<digits>_<T> or, with --pipeline, <NAME>_<T>, and T is a tag that the \
+list declares for the same repository. A declared tag is never deleted.
+
+How old a tag is say Docker Hub's and Quay's web APIs and our own registries. Of other registries it is known \
+with --state: a tag that two runs saw with the same digest is as old as the time between them.
+
+Examples:
+  promote-retag sweep --images images.yaml --pipeline periodic --older-than 7d --credentials login.yaml
+  promote-retag sweep --images images.yaml --state /var/lib/sweep/state.json --confirm
+
+Exit codes: 0 done, 1 something failed (the rest is done), 2 wrong input, 3 refused by a safety rule.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -45,6 +64,9 @@ enum Command {
     Retag(Retag),
     /// Delete one tag; the image and its other tags stay
     DeleteTag(DeleteTag),
+    /// List temporary tags that nobody promoted, and with --confirm delete them
+    #[command(after_help = SWEEP)]
+    Sweep(Sweep),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Promote(arguments) => super::run(&common, arguments.run()),
         Command::Retag(arguments) => super::run(&common, arguments.run()),
         Command::DeleteTag(arguments) => super::run(&common, arguments.run()),
+        Command::Sweep(arguments) => super::run(&common, arguments.run()),
     }
 }
 

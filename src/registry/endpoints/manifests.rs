@@ -18,6 +18,7 @@ use crate::zuul::Origin;
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
 const ORIGIN: HeaderName = HeaderName::from_static(Origin::HEADER);
+const TAGGED: HeaderName = HeaderName::from_static(Origin::TAGGED);
 
 impl Registry {
     /// `/v2/<name>/manifests/<reference>` (distribution-spec, "Pulling manifests", "Pushing
@@ -81,6 +82,9 @@ impl Registry {
         respond::set(&mut response, respond::CONTENT_DIGEST, &digest);
         if let Some(modified) = modified {
             respond::set(&mut response, header::LAST_MODIFIED, http_date(modified));
+            if let Ok(moment) = jiff::Timestamp::try_from(modified) {
+                respond::set(&mut response, TAGGED, moment);
+            }
         }
         if let Some(origin) = origin {
             respond::set(&mut response, ORIGIN, origin.to_header());
