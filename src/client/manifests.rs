@@ -118,7 +118,7 @@ impl Repository {
         }
     }
 
-    async fn put_once(
+    pub(super) async fn put_once(
         &self,
         purpose: Purpose<'_>,
         reference: &Reference,
