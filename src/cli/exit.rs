@@ -174,10 +174,16 @@ impl From<promote::Error> for Failure {
         match error {
             promote::Error::Refused(_) => Self::refused(error),
             promote::Error::Client(error) => error.into(),
+            promote::Error::Interrupted => Self::failed("interrupted", error),
             promote::Error::Broken { ref item, .. } => {
                 let item = item.clone();
                 Self::failed("undone", error).on(item)
             }
+            promote::Error::Unsettled { ref file, .. } => {
+                let file = file.clone();
+                Self::failed("undone", error).on(file)
+            }
+            promote::Error::Record(error) => error.into(),
         }
     }
 }
@@ -211,6 +217,20 @@ impl From<removal::Error> for Failure {
 impl From<sweep::StateError> for Failure {
     fn from(error: sweep::StateError) -> Self {
         Self::input(error)
+    }
+}
+
+impl From<promote::RecordError> for Failure {
+    fn from(error: promote::RecordError) -> Self {
+        use promote::RecordError::{Finished, InUse, Invalid, Io};
+        let (Io { file, .. } | Invalid { file, .. } | InUse(file) | Finished(file)) = &error;
+        let file = file.clone();
+        let failure = match error {
+            Io { .. } => Self::failed("io", error),
+            Invalid { .. } => Self::input(error),
+            InUse(_) | Finished(_) => Self::refused(error),
+        };
+        failure.on(file)
     }
 }
 

@@ -48,6 +48,12 @@ impl Descriptor {
     pub fn is_manifest(&self) -> bool {
         media_type::is_manifest(&self.media_type)
     }
+
+    /// Whether the content lists manifests.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        media_type::is_index(&self.media_type)
+    }
 }
 
 impl TryFrom<OciDescriptor> for Descriptor {

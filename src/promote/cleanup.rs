@@ -1,5 +1,9 @@
+use std::collections::HashSet;
+
+use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
+use super::Interrupt;
 use super::verify::Verified;
 use crate::client::{self, Deleted};
 use crate::oci::Reference;
@@ -30,40 +34,48 @@ pub enum Removed {
 }
 
 /// Removes the temporary tags, by tag and never by digest: that would take the final tag along. A
-/// failure is told and logged but fails nothing, the promotion is already done.
-pub(super) async fn all(verified: &[Verified<'_>]) -> Vec<Cleanup> {
-    let mut cleanup = Vec::new();
-    for promotion in verified {
-        let from = &promotion.promotion.from.reference;
-        if !matches!(from, Reference::Tag(tag) if *tag != promotion.promotion.to) {
-            continue;
+/// failure is told and logged but fails nothing, the promotion is already done. An interruption leaves
+/// the others where they are.
+pub(super) async fn all(
+    verified: &[Verified<'_>],
+    parallel: usize,
+    interrupt: &mut Interrupt,
+) -> Vec<Cleanup> {
+    let mut seen = HashSet::new();
+    let temporary = verified.iter().filter_map(|verified| {
+        let promotion = verified.promotion;
+        match &promotion.from.reference {
+            Reference::Tag(tag) if *tag != promotion.to.tag => {
+                seen.insert(&promotion.from).then_some((verified, &promotion.from.reference))
+            }
+            _ => None,
         }
-        let item = format!("{}:{from}", promotion.promotion.repository);
-        let result = match one(promotion, from).await {
-            Ok(Deleted::Done) => Removed::Done,
-            Ok(Deleted::Absent) => Removed::Absent,
-            Ok(Deleted::Unsupported) => {
-                tracing::warn!("{item} stays: the registry deletes no tags");
-                Removed::Unsupported
-            }
-            Err(error) => {
-                tracing::warn!("{item} stays: {error}");
-                Removed::Failed(error.to_string())
-            }
-        };
-        cleanup.push(Cleanup {
-            repository: promotion.promotion.repository.clone(),
-            tag: from.to_string(),
-            result,
-        });
-    }
-    cleanup
+    });
+    let removals = stream::iter(temporary).map(remove).buffered(parallel.max(1));
+    removals.take_until(interrupt.next()).collect().await
 }
 
-async fn one(promotion: &Verified<'_>, from: &Reference) -> Result<Deleted, client::Error> {
-    let held = promotion.repository.head(from).await?;
-    if held.is_none_or(|held| held.digest != promotion.digest) {
+async fn remove((verified, tag): (&Verified<'_>, &Reference)) -> Cleanup {
+    let repository = verified.promotion.repository.clone();
+    let result = match try_to_remove(verified, tag).await {
+        Ok(Deleted::Done) => Removed::Done,
+        Ok(Deleted::Absent) => Removed::Absent,
+        Ok(Deleted::Unsupported) => {
+            tracing::warn!("{repository}:{tag} stays: the registry deletes no tags");
+            Removed::Unsupported
+        }
+        Err(error) => {
+            tracing::warn!("{repository}:{tag} stays: {error}");
+            Removed::Failed(error.to_string())
+        }
+    };
+    Cleanup { repository, tag: tag.to_string(), result }
+}
+
+async fn try_to_remove(verified: &Verified<'_>, tag: &Reference) -> Result<Deleted, client::Error> {
+    let held = verified.repository.head(tag).await?;
+    if held.is_none_or(|held| held.digest != verified.digest) {
         return Ok(Deleted::Absent);
     }
-    promotion.repository.delete(from).await
+    verified.repository.delete(tag).await
 }

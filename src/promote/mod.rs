@@ -1,22 +1,47 @@
 //! Temporary tag → final tags, by writing manifests only.
 //!
 //! Phase one (`verify`) looks at every image of the whole list and writes nothing; phase two (`write`)
-//! writes the bytes held since then, and on a failure puts back what it moved; at last the temporary
-//! tags go (`cleanup`). Registries have no compare-and-swap, so "all or nothing" means exactly this:
-//! everything is verified before the first write, each tag is looked at again just before it is
-//! written, and undo touches a tag only while it still has the digest written here.
+//! writes the bytes held since then, many tags at once, and on a failure puts back what it moved
+//! (`undo`); at last the temporary tags go (`cleanup`). Registries have no compare-and-swap, so "all or
+//! nothing" means exactly this: everything is verified before the first write, each tag is looked at
+//! just before it is written, a write that failed is tried again and then undone, and undo touches a
+//! tag only while it still has the digest written here. A look counts as made just before a write for
+//! [`Sight::GOOD_FOR`](crate::client::Sight::GOOD_FOR).
+//!
+//! What is asked for one tag when nothing goes wrong: GET of what waits (once for all tags of one
+//! source), GET of the final tag, PUT; HEAD once more before the PUT where the look is older than that.
+//! A tag that is right already costs one request: HEAD where a record says that it was written, GET
+//! where only the digest is known beforehand. Children of an index are asked for once each.
+//!
+//! Before the first write all of it stands on the disk where a `record` is kept: a run that was killed is
+//! finished or put back by the next one, and `rollback` takes a finished one back.
 
 mod cleanup;
+mod error;
+mod interrupt;
+mod outcome;
+mod record;
+mod rollback;
+mod settle;
+mod undo;
 mod verify;
 mod write;
 
 use std::fmt;
-
-use serde::Serialize;
+use std::path::Path;
+use std::time::Instant;
 
 pub use self::cleanup::{Cleanup, Removed};
-use crate::client::{self, Client};
-use crate::oci::{Digest, ImageReference, Tag};
+pub use self::error::Error;
+pub use self::interrupt::{Interrupt, Interrupter};
+pub use self::outcome::{Promoted, PromotedTag, Totals};
+use self::record::Record;
+pub use self::record::RecordError;
+pub use self::rollback::{PutBack, RolledBack, RolledBackTag, rollback};
+use self::settle::Settled;
+use crate::client::Client;
+use crate::oci::{Digest, ImageReference, Registry, RepositoryName, Tag};
+use crate::zuul::RegistryCredentials;
 
 /// One tag to write.
 #[derive(Debug, Clone)]
@@ -26,11 +51,22 @@ pub struct Promotion {
     /// What waits, by its temporary tag.
     pub from: ImageReference,
     /// The final tag, in the same repository.
-    pub to: Tag,
+    pub to: FinalTag,
     /// The digest it must be, where the upload recorded it.
     pub expected: Option<Digest>,
     /// What the final tag must hold before, where that is demanded.
     pub current: Option<Current>,
+}
+
+/// A tag of a repository, `HOST[:PORT]/REPO:TAG`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FinalTag {
+    /// Where.
+    pub registry: Registry,
+    /// Which repository there.
+    pub repository: RepositoryName,
+    /// Which tag of it.
+    pub tag: Tag,
 }
 
 /// What a tag must hold before it is moved.
@@ -42,89 +78,35 @@ pub enum Current {
     Digest(Digest),
 }
 
-/// What may happen.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+/// What may happen, and how.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
     /// Verify only.
     pub dry_run: bool,
     /// Leave the temporary tags.
     pub keep_temporary_tags: bool,
     /// Allow an index that lacks a platform of the one it replaces.
     pub allow_lost_platforms: bool,
+    /// How many tags are looked at, or written, at once.
+    pub parallel: usize,
+    /// Where to keep what undoes the promotion.
+    pub record: Option<&'a Path>,
+    /// Rules on which login may be used for which repository of a record; none are checked where absent.
+    pub credentials: Option<&'a RegistryCredentials>,
+    /// What breaks it off.
+    pub interrupt: Interrupt,
 }
 
-/// What was promoted.
-#[derive(Debug, Serialize)]
-pub struct Promoted {
-    /// Whether nothing was written because only a plan was wanted.
-    pub dry_run: bool,
-    /// Every tag, in the order asked for.
-    pub promoted: Vec<PromotedTag>,
-    /// What became of the temporary tags.
-    pub cleanup: Vec<Cleanup>,
-    /// Sums.
-    pub totals: Totals,
-}
-
-/// One final tag.
-#[derive(Debug, Serialize)]
-pub struct PromotedTag {
-    /// The repository as the job spells it.
-    pub repository: String,
-    /// The final tag.
-    pub tag: Tag,
-    /// Where it came from.
-    pub temporary_tag: String,
-    /// What it holds now.
-    pub digest: Digest,
-    /// What it held before; none if it did not exist.
-    pub previous: Option<Digest>,
-    /// Whether it was written (or would be, in a dry run).
-    pub changed: bool,
-}
-
-/// Sums over a promotion.
-#[derive(Debug, Default, Serialize)]
-pub struct Totals {
-    /// Manifests written.
-    pub manifests_written: u64,
-    /// HTTP requests sent.
-    pub requests: u64,
-    /// Requests sent again after a failure.
-    pub retries: u64,
-    /// Wall time.
-    pub seconds: f64,
-}
-
-/// Why nothing was promoted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A safety rule forbids it; nothing was written.
-    #[error("refused, nothing was written: {}", Reasons(.0))]
-    Refused(Vec<String>),
-    /// A registry could not be asked; nothing was written.
-    #[error(transparent)]
-    Client(#[from] client::Error),
-    /// A write failed.
-    #[error("{item}: {cause}; {undone}")]
-    Broken {
-        /// The tag that could not be written.
-        item: String,
-        /// Why.
-        cause: String,
-        /// What became of the tags written before.
-        undone: String,
-    },
-}
-
-struct Reasons<'a>(&'a [String]);
-
-impl fmt::Display for Reasons<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [only] => f.write_str(only),
-            many => many.iter().try_for_each(|reason| write!(f, "\n  {reason}")),
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            keep_temporary_tags: false,
+            allow_lost_platforms: false,
+            parallel: 8,
+            record: None,
+            credentials: None,
+            interrupt: Interrupt::never(),
         }
     }
 }
@@ -136,27 +118,45 @@ impl fmt::Display for Reasons<'_> {
 pub async fn promote(
     client: &Client,
     promotions: &[Promotion],
-    options: Options,
+    options: &Options<'_>,
 ) -> Result<Promoted, Error> {
-    let before = client.statistics();
-    let started = std::time::Instant::now();
-    let verified = verify::all(client, promotions, options).await?;
-    let manifests_written = if options.dry_run { 0 } else { write::all(&verified).await? };
-    let cleanup = if options.dry_run || options.keep_temporary_tags {
-        Vec::new()
-    } else {
-        cleanup::all(&verified).await
+    let (started, before) = (Instant::now(), client.statistics());
+    let mut interrupt = options.interrupt.clone();
+    let mut record = Record::open(options.record, options.dry_run).await?;
+    let settling = settle::verified(client, promotions, options, record.as_mut());
+    let Settled { verified, unfinished } = tokio::select! {
+        settled = settling => settled?,
+        () = interrupt.next() => return Err(Error::Interrupted),
     };
-    let statistics = client.statistics();
+    let mut cleanup = Vec::new();
+    let mut manifests_written = 0;
+    if !options.dry_run {
+        let phase = write::Phase { verified: &verified, unfinished, parallel: options.parallel };
+        phase.run(record.as_mut(), &mut interrupt).await?;
+        manifests_written = verified.iter().filter(|verified| verified.change.is_some()).count();
+        if !options.keep_temporary_tags {
+            cleanup = cleanup::all(&verified, options.parallel, &mut interrupt).await;
+        }
+    }
     Ok(Promoted {
         dry_run: options.dry_run,
-        promoted: verified.iter().map(verify::Verified::report).collect(),
+        totals: Totals::since(started, before, client.statistics(), manifests_written),
+        promoted: verified.iter().map(PromotedTag::from).collect(),
         cleanup,
-        totals: Totals {
-            manifests_written,
-            requests: statistics.requests - before.requests,
-            retries: statistics.retries - before.retries,
-            seconds: started.elapsed().as_secs_f64(),
-        },
     })
+}
+
+impl FinalTag {
+    /// A tag of the repository of an image.
+    #[must_use]
+    pub fn beside(image: &ImageReference, tag: Tag) -> Self {
+        let (registry, repository) = (image.registry.clone(), image.repository.clone());
+        Self { registry, repository, tag }
+    }
+}
+
+impl fmt::Display for FinalTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)
+    }
 }

@@ -4,8 +4,11 @@ mod delete_tag;
 mod promote;
 mod promoted;
 mod retag;
+mod rollback;
+mod signals;
 mod sweep;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -13,14 +16,17 @@ use clap::{Args, Parser, Subcommand};
 use self::delete_tag::DeleteTag;
 use self::promote::Promote;
 use self::retag::Retag;
+use self::rollback::Rollback;
 use self::sweep::Sweep;
-use super::args::Common;
+use super::args::{Common, Network};
+use super::exit::Failure;
 use crate::promote::Options;
+use crate::zuul::RegistryCredentials;
 
 /// Give uploaded images their final tags by writing manifests only, and remove temporary ones
 ///
 /// Every image of the list is verified before the first tag is written; if a write fails, the tags
-/// written before are put back. No layer is moved.
+/// written before are put back, also on SIGTERM and SIGINT. No layer is moved.
 #[derive(Debug, Parser)]
 #[command(name = "promote-retag", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -34,6 +40,8 @@ const EXAMPLES: &str = "\
 Examples:
   promote-retag promote --images images.yaml --change 1001 --credentials login.yaml
   promote-retag promote --images images.yaml --pipeline periodic --dry-run
+  promote-retag promote --images images.yaml --change 1001 --uploads results.json --record 1001.jsonl
+  promote-retag rollback --record 1001.jsonl --dry-run
   promote-retag retag quay.io/org/img:change_1001_latest latest stable --expect-current absent
   promote-retag delete-tag quay.io/org/img:change_1001_latest --credentials login.yaml
 
@@ -62,6 +70,8 @@ enum Command {
     Promote(Promote),
     /// One image to further tags of its repository
     Retag(Retag),
+    /// Take back what a record says was promoted
+    Rollback(Rollback),
     /// Delete one tag; the image and its other tags stay
     DeleteTag(DeleteTag),
     /// List temporary tags that nobody promoted, and with --confirm delete them
@@ -78,6 +88,11 @@ struct Rules {
     /// Allow an index that lacks a platform of the one it replaces
     #[arg(long)]
     allow_lost_platforms: bool,
+
+    /// Keep here what undoes the promotion; if it was not finished, the next run with the same file
+    /// finishes it or puts it back
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// Runs the program.
@@ -87,17 +102,26 @@ pub fn main() -> ExitCode {
     match command {
         Command::Promote(arguments) => super::run(&common, arguments.run()),
         Command::Retag(arguments) => super::run(&common, arguments.run()),
+        Command::Rollback(arguments) => super::run(&common, arguments.run()),
         Command::DeleteTag(arguments) => super::run(&common, arguments.run()),
         Command::Sweep(arguments) => super::run(&common, arguments.run()),
     }
 }
 
 impl Rules {
-    fn options(&self) -> Options {
-        Options {
+    fn options<'a>(
+        &'a self,
+        network: &Network,
+        credentials: Option<&'a RegistryCredentials>,
+    ) -> Result<Options<'a>, Failure> {
+        Ok(Options {
             dry_run: self.dry_run,
             allow_lost_platforms: self.allow_lost_platforms,
-            keep_temporary_tags: false,
-        }
+            parallel: network.parallel.into(),
+            record: self.record.as_deref(),
+            credentials,
+            interrupt: signals::interrupt()?,
+            ..Options::default()
+        })
     }
 }

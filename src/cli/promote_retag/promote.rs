@@ -5,7 +5,7 @@ use clap::Args;
 use super::Rules;
 use crate::cli::args::{Item, Network};
 use crate::cli::exit::Failure;
-use crate::promote::{self, Options, Promoted, Promotion};
+use crate::promote::{self, FinalTag, Options, Promoted, Promotion};
 use crate::zuul::{self, ImageList, UploadArtifact};
 
 #[derive(Debug, Args)]
@@ -59,8 +59,8 @@ impl Promote {
             }
             promotions.push(Promotion {
                 repository: image.repository.clone(),
+                to: FinalTag::beside(&from, tag.clone()),
                 from,
-                to: tag.clone(),
                 expected: uploaded.map(|upload| upload.digest.clone()),
                 current: None,
             });
@@ -68,9 +68,11 @@ impl Promote {
         if !unknown.is_empty() {
             return Err(promote::Error::Refused(unknown).into());
         }
-        let options =
-            Options { keep_temporary_tags: self.keep_temporary_tags, ..self.rules.options() };
+        let options = Options {
+            keep_temporary_tags: self.keep_temporary_tags,
+            ..self.rules.options(&self.network, credentials.as_ref())?
+        };
         let client = self.network.client(&[])?;
-        Ok(promote::promote(&client, &promotions, options).await?)
+        Ok(promote::promote(&client, &promotions, &options).await?)
     }
 }

@@ -6,7 +6,7 @@ use super::Rules;
 use crate::cli::args::Network;
 use crate::cli::exit::Failure;
 use crate::oci::{self, Digest, ImageReference, Tag};
-use crate::promote::{self, Current, Options, Promoted, Promotion};
+use crate::promote::{self, Current, FinalTag, Options, Promoted, Promotion};
 
 #[derive(Debug, Args)]
 pub(super) struct Retag {
@@ -35,7 +35,8 @@ pub(super) struct Retag {
 
 impl Retag {
     pub(super) async fn run(self) -> Result<Promoted, Failure> {
-        if let Some(credentials) = self.network.registry_credentials()? {
+        let credentials = self.network.registry_credentials()?;
+        if let Some(credentials) = &credentials {
             credentials.allow_reference(&self.image)?;
         }
         let tags: BTreeSet<&Tag> = self.tags.iter().collect();
@@ -49,14 +50,15 @@ impl Retag {
             .map(|to| Promotion {
                 repository: repository.clone(),
                 from: self.image.clone(),
-                to,
+                to: FinalTag::beside(&self.image, to),
                 expected: self.expect_digest.clone(),
                 current: self.expect_current.clone(),
             })
             .collect();
-        let options = Options { keep_temporary_tags: true, ..self.rules.options() };
+        let options = self.rules.options(&self.network, credentials.as_ref())?;
+        let options = Options { keep_temporary_tags: true, ..options };
         let client = self.network.client(&[])?;
-        Ok(promote::promote(&client, &promotions, options).await?)
+        Ok(promote::promote(&client, &promotions, &options).await?)
     }
 }
 

@@ -83,6 +83,10 @@ impl Memory {
         self.state.lock().unwrap().tags.get(repository)?.get(tag).cloned()
     }
 
+    pub fn forget_tag(&self, repository: &str, tag: &str) {
+        self.state.lock().unwrap().tags.get_mut(repository).and_then(|tags| tags.remove(tag));
+    }
+
     pub fn blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         self.state.lock().unwrap().blobs.get(repository)?.get(digest.as_str()).cloned()
     }

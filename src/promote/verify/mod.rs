@@ -1,0 +1,190 @@
+//! Phase one: looks at everything, writes nothing, and names every reason against it at once.
+
+mod below;
+mod platforms;
+mod sources;
+
+use std::time::Instant;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+pub(super) use self::below::Below;
+use self::sources::{Sources, Wanted};
+use super::record::{Batch, Before};
+use super::{Current, Error, Options, Promotion};
+use crate::client::{self, Client, Repository, Sight};
+use crate::oci::{Digest, Manifest, Reference};
+
+/// A promotion that may be made.
+pub(super) struct Verified<'a> {
+    pub(super) promotion: &'a Promotion,
+    /// That of the final tag.
+    pub(super) repository: Repository,
+    /// What the final tag shall hold.
+    pub(super) digest: Digest,
+    /// What is to be done; none if the final tag holds the digest already.
+    pub(super) change: Option<Change>,
+    /// What the final tag held before an earlier run of this very promotion wrote it.
+    pub(super) earlier: Option<Before>,
+}
+
+/// A tag that is to be written.
+pub(super) struct Change {
+    /// The very bytes to write.
+    pub(super) manifest: Manifest,
+    /// What the final tag was seen to hold, and that itself.
+    pub(super) seen: Sight,
+    pub(super) before: Option<Manifest>,
+}
+
+/// Looks at everything. What a record says of an earlier run of this promotion is believed as the digests
+/// of an upload are: it says which digest to look for.
+pub(super) async fn all<'a>(
+    client: &Client,
+    promotions: &'a [Promotion],
+    options: &Options<'_>,
+    recorded: Option<&Batch>,
+) -> Result<Vec<Verified<'a>>, Error> {
+    let wanted = promotions.iter().map(|promotion| Wanted::new(client, promotion, recorded));
+    let looks = stream::iter(wanted).map(early).buffered(options.parallel.max(1));
+    let looks: Vec<Look<'a>> = looks.try_collect().await?;
+    let open = || looks.iter().filter(|look| !look.is_right());
+    let sources = Sources::read(open().map(|look| &look.wanted), options.parallel).await?;
+    let roots = open().filter_map(|look| {
+        let waiting = sources.waiting(&look.wanted).ok()?;
+        Some((&look.wanted.repository, waiting))
+    });
+    let below = Below::read(roots, options.parallel).await?;
+    // What the final tags hold comes last, so that it need not be looked at again before the writes.
+    let judged = stream::iter(looks).map(|look| judge(look, &sources, &below, options));
+    let judged: Vec<Result<Verified<'a>, Vec<String>>> =
+        judged.buffered(options.parallel.max(1)).try_collect().await?;
+    let (verified, refused): (Vec<_>, Vec<_>) = judged.into_iter().partition(Result::is_ok);
+    let reasons: Vec<String> = refused.into_iter().filter_map(Result::err).flatten().collect();
+    match reasons.is_empty() {
+        true => Ok(verified.into_iter().filter_map(Result::ok).collect()),
+        false => Err(Error::Refused(reasons)),
+    }
+}
+
+/// A promotion on the way through phase one.
+struct Look<'a> {
+    wanted: Wanted<'a>,
+    held: Held,
+}
+
+/// What is known of a final tag.
+enum Held {
+    /// It was not looked at yet.
+    Unknown,
+    /// It holds the digest that is wanted.
+    Right(Digest),
+    /// It holds this.
+    Seen(Box<Seen>),
+}
+
+struct Seen {
+    sight: Sight,
+    manifest: Option<Manifest>,
+}
+
+impl Look<'_> {
+    fn is_right(&self) -> bool {
+        matches!(self.held, Held::Right(_))
+    }
+}
+
+/// A tag whose digest is known beforehand is looked at first: if it is right, nothing else is asked. Where
+/// that is likely HEAD tells it; else GET, which also tells what stands there now.
+async fn early(wanted: Wanted<'_>) -> Result<Look<'_>, client::Error> {
+    let Promotion { to, expected, current, .. } = wanted.promotion;
+    let (Some(expected), None) = (expected, current) else {
+        return Ok(Look { wanted, held: Held::Unknown });
+    };
+    let tag = Reference::Tag(to.tag.clone());
+    let held = if wanted.recorded.as_ref() == Some(expected) {
+        let held = wanted.repository.head(&tag).await?;
+        match held.is_some_and(|held| held.digest == *expected) {
+            true => Held::Right(expected.clone()),
+            false => Held::Unknown,
+        }
+    } else {
+        let seen = see(&wanted).await?;
+        match seen.sight.held() == Some(expected) {
+            true => Held::Right(expected.clone()),
+            false => Held::Seen(Box::new(seen)),
+        }
+    };
+    Ok(Look { wanted, held })
+}
+
+async fn see(wanted: &Wanted<'_>) -> Result<Seen, client::Error> {
+    let asked = Instant::now();
+    let tag = Reference::Tag(wanted.promotion.to.tag.clone());
+    let manifest = wanted.repository.manifest(&tag).await?;
+    let digest = manifest.as_ref().map(|manifest| manifest.digest().clone());
+    Ok(Seen { sight: Sight::new(digest, asked), manifest })
+}
+
+/// The outer error is a registry that cannot be asked, the inner one the reasons against it.
+async fn judge<'a>(
+    look: Look<'a>,
+    sources: &Sources,
+    below: &Below,
+    options: &Options<'_>,
+) -> Result<Result<Verified<'a>, Vec<String>>, client::Error> {
+    let Look { wanted, held } = look;
+    let promotion = wanted.promotion;
+    let verified = |digest, change| {
+        let repository = wanted.repository.clone();
+        Ok(Ok(Verified { promotion, repository, digest, change, earlier: None }))
+    };
+    let Seen { sight, manifest: before } = match held {
+        Held::Right(digest) => return verified(digest, None),
+        Held::Seen(seen) => *seen,
+        Held::Unknown => see(&wanted).await?,
+    };
+    let mut reasons = Vec::new();
+    reasons.extend(objection(promotion.current.as_ref(), sight.held()));
+    let waiting = match sources.waiting(&wanted) {
+        Ok(manifest) => Some(manifest),
+        Err(reason) => {
+            reasons.push(reason.against(promotion, sight.held()));
+            None
+        }
+    };
+    if let Some(manifest) = waiting
+        && sight.held() != Some(manifest.digest())
+    {
+        reasons.extend(below.objections(&wanted.repository, manifest));
+        if let (false, Some(before)) = (options.allow_lost_platforms, &before) {
+            reasons.extend(platforms::lost(&wanted.repository, below, before, manifest).await?);
+        }
+    }
+    match (waiting, reasons.is_empty()) {
+        (Some(manifest), true) => {
+            let digest = manifest.digest().clone();
+            let change = match sight.held() == Some(&digest) {
+                true => None,
+                false => Some(Change { manifest: manifest.clone(), seen: sight, before }),
+            };
+            verified(digest, change)
+        }
+        _ => {
+            let item = format!("{}:{}", promotion.repository, promotion.to.tag);
+            Ok(Err(reasons.into_iter().map(|reason| format!("{item}: {reason}")).collect()))
+        }
+    }
+}
+
+fn objection(demanded: Option<&Current>, held: Option<&Digest>) -> Option<String> {
+    match (demanded?, held) {
+        (Current::Absent, None) => None,
+        (Current::Absent, Some(held)) => Some(format!("it holds {held} already")),
+        (Current::Digest(wanted), Some(held)) if wanted == held => None,
+        (Current::Digest(wanted), Some(held)) => Some(format!("it holds {held}, not {wanted}")),
+        (Current::Digest(wanted), None) => {
+            Some(format!("it does not exist, {wanted} was demanded"))
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use std::collections::BTreeSet;
+
+use futures_util::TryStreamExt as _;
+use serde::Deserialize;
+
+use super::below::Below;
+use crate::client::{self, Repository};
+use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
+
+/// Configurations are a few kilobytes.
+const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+/// Indexes in indexes of which the platforms are wanted.
+const MAX_INDEXES: usize = 100;
+
+/// What is lost for those who pull the tag if `after` takes the place of an index. A single image has the
+/// platform that its configuration names.
+pub(super) async fn lost(
+    repository: &Repository,
+    below: &Below,
+    before: &Manifest,
+    after: &Manifest,
+) -> Result<Option<String>, client::Error> {
+    if matches!(before.content(), Content::Image(_)) {
+        return Ok(None);
+    }
+    let had = named(repository, below, before).await?;
+    if had.is_empty() {
+        return Ok(None);
+    }
+    let has = match after.content() {
+        Content::Index(_) => named(repository, below, after).await?,
+        Content::Image(image) => configured(repository, &image.config).await?.into_iter().collect(),
+    };
+    let lost: Vec<String> = had.difference(&has).map(ToString::to_string).collect();
+    Ok((!lost.is_empty()).then(|| {
+        let lost = lost.join(", ");
+        format!("the tag would lose {lost} (allow it with --allow-lost-platforms)")
+    }))
+}
+
+/// The platforms that an index names, and the indexes in it. One that is gone names none.
+async fn named(
+    repository: &Repository,
+    below: &Below,
+    index: &Manifest,
+) -> Result<BTreeSet<Platform>, client::Error> {
+    let mut platforms = BTreeSet::new();
+    let mut seen: BTreeSet<Digest> = BTreeSet::new();
+    let mut indexes = vec![index.clone()];
+    while let Some(index) = indexes.pop() {
+        platforms.extend(index.platforms().into_iter().map(usual));
+        for child in index.children().iter().filter(|child| child.is_index()) {
+            if seen.len() >= MAX_INDEXES || !seen.insert(child.digest.clone()) {
+                continue;
+            }
+            indexes.extend(match below.index(repository, &child.digest) {
+                Some(index) => Some(index.clone()),
+                None => repository.manifest(&Reference::Digest(child.digest.clone())).await?,
+            });
+        }
+    }
+    Ok(platforms)
+}
+
+/// The platform that a configuration names; artifacts have none.
+async fn configured(
+    repository: &Repository,
+    config: &Descriptor,
+) -> Result<Option<Platform>, client::Error> {
+    #[derive(Deserialize)]
+    struct Config {
+        os: String,
+        architecture: String,
+        variant: Option<String>,
+    }
+    if config.size > MAX_CONFIG_BYTES {
+        return Ok(None);
+    }
+    let chunks: Vec<_> = repository.blob(config).try_collect().await?;
+    let config: Option<Config> = serde_json::from_slice(&chunks.concat()).ok();
+    Ok(config.map(|Config { os, architecture, variant }| {
+        let variant = variant.filter(|variant| !variant.is_empty());
+        usual(Platform { os, architecture, variant })
+    }))
+}
+
+/// The variant that everybody means is named by some tools and left away by others.
+fn usual(mut platform: Platform) -> Platform {
+    platform.variant = match (platform.architecture.as_str(), platform.variant.take()) {
+        ("arm64", Some(variant)) if variant == "v8" => None,
+        ("amd64", Some(variant)) if variant == "v1" => None,
+        ("arm", None) => Some("v7".to_owned()),
+        (_, variant) => variant,
+    };
+    platform
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_platform_is_one_however_its_usual_variant_is_spelled() {
+        for (one, other) in [
+            ("linux/arm64", "linux/arm64/v8"),
+            ("linux/amd64", "linux/amd64/v1"),
+            ("linux/arm", "linux/arm/v7"),
+        ] {
+            let usual = |text: &str| usual(text.parse().unwrap());
+            assert_eq!(usual(one), usual(other));
+        }
+        for (one, other) in [("linux/arm/v6", "linux/arm/v7"), ("linux/amd64/v3", "linux/amd64")] {
+            let usual = |text: &str| usual(text.parse().unwrap());
+            assert_ne!(usual(one), usual(other));
+        }
+    }
+}
