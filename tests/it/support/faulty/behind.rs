@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
-use http::{Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -33,7 +34,10 @@ impl Behind {
             Self::Memory(memory) => {
                 let (parts, body) = request.into_parts();
                 let request = Request::from_parts(parts, collect(body).await?);
-                Ok(memory.answer(&request).map(whole))
+                let mut answer = memory.answer(&request);
+                let length = HeaderValue::from(answer.body().len());
+                answer.headers_mut().entry(CONTENT_LENGTH).or_insert(length);
+                Ok(answer.map(whole))
             }
             Self::Registry { address, connection } => {
                 let mut connection = connection.lock().await;
