@@ -1,7 +1,6 @@
 //! Which certificates a client believes.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use http::Method;
 use tempfile::TempDir;
@@ -11,26 +10,9 @@ use zuul_images::http::{Http, Settings};
 use zuul_images::oci::Registry;
 use zuul_images::tls::Trust;
 
+use crate::support::certificates::self_signed;
 use crate::support::clients::{settings, tag};
 use crate::support::faulty::{Fault, Faulty};
-
-/// What `openssl req` of the registry roles upstream makes: its own CA, shown as it is.
-fn self_signed(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
-    let certificate = folder.join(format!("{name}.crt"));
-    let key = folder.join(format!("{name}.key"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"])
-        .args(["-subj", "/C=US/ST=CA/O=Test/CN=0.0.0.0"])
-        .args(["-addext", &format!("subjectAltName={name}")])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    (certificate, key)
-}
 
 async fn look(server: &Faulty, trust: Trust) -> Result<bool, Error> {
     let registry = server.registry();

@@ -48,6 +48,7 @@ const TOKENS: &[Row] = &[
         |it| it.once(PUT, it.large(), Anonymous),
         DoneAnd(|it| assert_eq!(it.count(PUT, it.large()), 2)),
     )
+    .heavy()
     .only(Maker::Us),
     row(
         Destination,

@@ -13,6 +13,7 @@ mod play;
 mod reading;
 mod redirects;
 mod scene;
+mod secure;
 mod silence;
 mod standing;
 mod waits;

@@ -59,7 +59,8 @@ const UPLOADS: &[Row] = &[
         "an upload that is refused before it is sent says why",
         |it| it.always(PUT, it.large(), Hasty(413)),
         Fails("unexpected", &["pushing the blob", "413 Payload Too Large"]),
-    ),
+    )
+    .heavy(),
     row(
         Destination,
         "bytes that arrive as others are not there",

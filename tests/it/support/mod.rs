@@ -2,6 +2,7 @@
 
 pub mod alone;
 pub mod browser;
+pub mod certificates;
 pub mod clients;
 pub mod distribution;
 pub mod docker_host;
