@@ -112,6 +112,20 @@ impl Error {
         matches!(self, Self::Http { source: http::Error::NotFound { .. }, .. })
     }
 
+    /// Whether the registry answered, and the answer is that it does not do or allow this, or nothing
+    /// that can be understood.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Http { source, .. } => {
+                source.answer().is_some_and(|answer| (400..429).contains(&answer.status))
+                    || matches!(source, http::Error::TooLarge { .. })
+            }
+            Self::Login { .. } | Self::Protocol { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether the registry knows who asks and says no.
     #[must_use]
     pub fn is_denied(&self) -> bool {

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
@@ -20,6 +20,7 @@ pub(super) struct Known {
     /// Held by the first request, so that many at once do not all learn the same by a 401.
     pub(super) first: tokio::sync::Mutex<()>,
     tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
+    lists_referrers: Mutex<Option<ListsReferrers>>,
     /// It answered an upload that names its digest, but no repository to mount from, with an error.
     refuses_lone_mounts: AtomicBool,
     pub(super) single_posts: SinglePosts,
@@ -44,6 +45,17 @@ impl SinglePosts {
         let _ = self.taken.set(taken);
     }
 }
+
+/// Whether it has the list of referrers of distribution-spec 1.1.
+#[derive(Debug, Clone, Copy)]
+struct ListsReferrers {
+    it_does: bool,
+    /// Registries are brought up to date while a server runs.
+    until: Instant,
+}
+
+/// How long it is believed that a registry lists no referrers.
+const BELIEVED: Duration = Duration::from_secs(3600);
 
 /// A token, or the one request for it that is under way.
 pub(super) type Slot = tokio::sync::Mutex<Option<Token>>;
@@ -102,6 +114,18 @@ impl Known {
 
     pub(super) fn refused_a_lone_mount(&self) {
         self.refuses_lone_mounts.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the registry lists referrers, where that is known.
+    pub(super) fn lists_referrers(&self) -> Option<bool> {
+        let known = *lock(&self.lists_referrers);
+        let known = known.filter(|known| known.it_does || Instant::now() < known.until);
+        known.map(|known| known.it_does)
+    }
+
+    pub(super) fn learn_of_referrers(&self, it_does: bool) {
+        let known = ListsReferrers { it_does, until: Instant::now() + BELIEVED };
+        *lock(&self.lists_referrers) = Some(known);
     }
 
     pub(super) fn covering_token(&self, scopes: &Scopes) -> Option<Token> {

@@ -34,6 +34,14 @@ pub struct ManifestHead {
     pub clock: Option<Timestamp>,
 }
 
+impl ManifestHead {
+    /// Whether it is said to list other manifests.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        self.media_type.as_deref().is_some_and(media_type::is_index)
+    }
+}
+
 impl Repository {
     /// What a tag or digest stands for; `None` only when the registry says 404.
     ///
@@ -144,6 +152,9 @@ impl Repository {
         }
         if !response.status().is_success() {
             return Err(purpose.http(response.into_error().await));
+        }
+        if manifest.subject().is_some() {
+            self.learn_of_referrers(&response);
         }
         let taken = advertised(&response);
         response.discard().await;

@@ -3,7 +3,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Digest, Error, media_type};
 
@@ -37,6 +38,16 @@ pub struct Platform {
 }
 
 impl Descriptor {
+    /// A descriptor as it stands in an index.
+    ///
+    /// # Errors
+    /// It lacks type, digest or size, or one of them cannot be.
+    pub fn from_json(value: &Value) -> Result<Self, Error> {
+        let entry = ImageIndexEntry::deserialize(value);
+        let entry = entry.map_err(|error| Error::Manifest { reason: error.to_string() })?;
+        entry.try_into()
+    }
+
     /// Whether the content lives outside registries and is not carried along.
     #[must_use]
     pub fn is_non_distributable(&self) -> bool {

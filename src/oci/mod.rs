@@ -26,6 +26,7 @@ pub use self::location::{Choice, LayoutReference, Location, Transport};
 pub use self::manifest::{Content, Image, Index, MAX_MANIFEST_BYTES, Manifest};
 pub use self::name::{Reference, RepositoryName, Tag};
 pub use self::reference::{ImageReference, Registry};
+pub use self::referrer::referrers_index;
 pub use self::text::{is_invisible, printable, push_visible};
 
 /// What is wrong with a value that should have been one of the nouns.

@@ -89,6 +89,14 @@ impl Tag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The tag of the index that lists what refers to `subject`, where the registry keeps no such list
+    /// itself (distribution-spec, "Referrers Tag Schema").
+    #[must_use]
+    pub fn of_referrers(subject: &Digest) -> Self {
+        let encoded: String = subject.hex().chars().take(64).collect();
+        Self(format!("{}-{encoded}", subject.algorithm().as_str()))
+    }
 }
 
 impl FromStr for Tag {
@@ -204,6 +212,19 @@ mod tests {
         }
         assert!("a".repeat(129).parse::<Tag>().is_err());
         assert!("a".repeat(128).parse::<Tag>().is_ok());
+    }
+
+    #[test]
+    fn the_tag_of_referrers_is_a_tag_for_long_digests_too() {
+        use crate::oci::Algorithm;
+        for (algorithm, start) in
+            [(Algorithm::Sha256, "sha256-e3b0c442"), (Algorithm::Sha512, "sha512-cf83e135")]
+        {
+            let tag = Tag::of_referrers(&Digest::of(algorithm, b""));
+            assert!(tag.as_str().starts_with(start), "{tag}");
+            assert_eq!(tag.as_str().len(), 7 + 64);
+            assert_eq!(tag.as_str().parse(), Ok(tag.clone()));
+        }
     }
 
     proptest! {
