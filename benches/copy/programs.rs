@@ -13,7 +13,7 @@ use super::support::registries::basic;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Program {
-    /// `upload-with-temp-tag --final-tags` and `promote-retag promote`.
+    /// `upload-with-temp-tag --final-tags`, without referrers, for which the others do not look, and `promote-retag promote`.
     Ours,
     /// Debian's skopeo, a process for each image.
     SkopeoCopy,
@@ -155,7 +155,7 @@ impl Job<'_> {
     /// One run over the list, to the final tags.
     fn upload(&self) -> Outcome<String> {
         let mut line = format!(
-            "{} --images {} --from docker://{} --pipeline bench --final-tags",
+            "{} --images {} --from docker://{} --pipeline bench --final-tags --referrers false",
             self.programs.join("upload-with-temp-tag").display(),
             self.image_list()?.display(),
             self.source,

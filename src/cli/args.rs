@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
 use super::log;
@@ -199,6 +199,37 @@ impl FromStr for CaFile {
         let (registry, pem) = value.split_once('=').ok_or("expected HOST[:PORT]=PEM")?;
         let registry = registry.parse().map_err(|error: crate::oci::Error| error.to_string())?;
         Ok(Self { registry, pem: pem.into() })
+    }
+}
+
+/// What travels with images that change their repository.
+#[derive(Debug, Clone, Args)]
+pub struct Along {
+    /// Carry signatures, attestations and other referrers along: false: none; true: those of each image,
+    /// at one request for it and one list of tags for its repository, and of every referrer that is
+    /// carried; all: also those of every platform and of referrers in place, at one request for each.
+    /// They are in place before the tag is written
+    #[arg(long, value_enum, default_value = "true", value_name = "WHICH")]
+    referrers: WhichReferrers,
+}
+
+/// The value of `--referrers`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WhichReferrers {
+    True,
+    False,
+    All,
+}
+
+impl Along {
+    /// For `copy`.
+    #[must_use]
+    pub fn referrers(&self) -> copy::Referrers {
+        match self.referrers {
+            WhichReferrers::True => copy::Referrers::Image,
+            WhichReferrers::False => copy::Referrers::None,
+            WhichReferrers::All => copy::Referrers::All,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use super::args::{Common, Network};
+use super::args::{Along, Common, Network};
 use super::exit::Failure;
 use super::output::{self, Report};
 use super::progress::Bars;
@@ -133,6 +133,9 @@ struct Copy {
     platform: Vec<Platform>,
 
     #[command(flatten)]
+    along: Along,
+
+    #[command(flatten)]
     moving: Moving,
 }
 
@@ -217,7 +220,8 @@ impl Copy {
             credentials.allow_reference(&self.destination)?;
         }
         let client = self.moving.network.client(&[])?;
-        let options = Options { platforms: self.platform, ..self.moving.options() };
+        let referrers = self.along.referrers();
+        let options = Options { platforms: self.platform, referrers, ..self.moving.options() };
         let to = &self.destination;
         let source = match self.source {
             Location::Registry(from) if self.all_tags => {

@@ -136,10 +136,13 @@ pub fn images<'a>(
     totals: &Totals,
     dry_run: bool,
 ) -> String {
+    let images: Vec<_> = images.collect();
+    let along = along(images.iter().map(|(image, _)| *image));
     let rows: Vec<[String; 7]> = images
+        .into_iter()
         .map(|(image, lazy)| {
             let state = match (image.kept, image.changed, dry_run) {
-                (true, ..) => "kept: pushed by this buildset",
+                (true, ..) => "kept as it is",
                 (_, true, false) if lazy => "pointer left",
                 (_, true, true) if lazy => "to be pointed at",
                 (_, true, false) => "written",
@@ -162,7 +165,20 @@ pub fn images<'a>(
         false => ["IMAGE", "TO", "DIGEST", "STATE", "MOVED", "MOUNTED", "THERE"],
         true => ["IMAGE", "TO", "DIGEST", "STATE", "TO MOVE", "TO MOUNT", "THERE"],
     };
-    table(header, &rows) + &sums(totals, dry_run)
+    table(header, &rows) + &along + &sums(totals, dry_run)
+}
+
+/// What travels with the images, in a line if there is anything.
+fn along<'a>(images: impl Iterator<Item = &'a ImageOutcome>) -> String {
+    let (mut all, mut new) = (0, 0);
+    for referrer in images.flat_map(|image| &image.referrers) {
+        all += 1;
+        new += usize::from(referrer.changed);
+    }
+    match all {
+        0 => String::new(),
+        all => format!("{all} signatures and other referrers along, {new} of them new\n"),
+    }
 }
 
 fn amount(Amount { count, bytes: size }: Amount) -> String {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::args::{Common, Item, Network};
+use super::args::{Along, Common, Item, Network};
 use super::exit::Failure;
 use super::output::{self, Report};
 use super::progress::Bars;
@@ -22,7 +22,8 @@ use crate::zuul::{Connection, ImageList};
 ///
 /// Blobs, child manifests and indexes go to the final registry as change_<N>_<tag> (or
 /// <pipeline>_<tag>), so that promotion needs to write one manifest only. No tag is written before
-/// the content of all images is in place.
+/// the content of all images is in place. What is attached to an image in the buildset registry is
+/// carried along; it never takes the place of signatures that the final registry has.
 #[derive(Debug, Parser)]
 #[command(name = "upload-with-temp-tag", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -51,6 +52,9 @@ struct Arguments {
     /// Write the final tags at once, for pipelines without promotion
     #[arg(long)]
     final_tags: bool,
+
+    #[command(flatten)]
+    along: Along,
 
     /// Say what would be moved, but write nothing
     #[arg(long)]
@@ -97,7 +101,13 @@ impl Arguments {
             elsewhere.insert(repository, holder);
         }
         let client = self.network.client(connection.as_slice())?;
-        let options = Options { dry_run: self.dry_run, ..self.network.copying() };
+        let options = Options {
+            dry_run: self.dry_run,
+            referrers: self.along.referrers(),
+            // Every job of the buildset can write to its registry.
+            keep_signatures: true,
+            ..self.network.copying()
+        };
         let upload = Upload {
             images: &images,
             from,

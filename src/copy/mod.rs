@@ -3,8 +3,9 @@
 //! Bytes are never re-encoded (image-spec, "descriptor.md": a digest names bytes). Nothing is
 //! tagged before everything of every image is in place; every blob is read once and sent once for
 //! each registry, mounted into its other repositories (distribution-spec, "Mounting a blob from
-//! another repository"), and streamed from source to destination without a temporary file. How a
-//! request is made is `client`'s, how files are read is `layout`'s; which images go where is decided above.
+//! another repository"), and streamed from source to destination without a temporary file. What refers to
+//! an image can travel with it. How a request is made is `client`'s, how files are read is `layout`'s;
+//! which images go where is decided above.
 
 mod blobs;
 mod empty;
@@ -13,6 +14,7 @@ mod plan;
 mod progress;
 mod queue;
 mod reader;
+mod referrers;
 mod resolve;
 mod run;
 mod source;
@@ -23,7 +25,8 @@ use serde::{Serialize, Serializer};
 pub use self::error::Error;
 pub use self::progress::{Moving, Progress};
 pub use self::reader::Source;
-pub use self::run::run;
+pub use self::referrers::{ReferrerOutcome, Referrers};
+pub use self::run::{run, run_all_tags};
 
 use crate::oci::{Digest, ImageReference, Platform};
 use crate::zuul::Origin;
@@ -74,11 +77,22 @@ pub struct Options {
     /// Tell the platforms of an index that is in place, too: its source is then asked by GET instead of
     /// by HEAD, so for a few kilobytes, but with as many requests.
     pub tell_platforms: bool,
+    /// Which signatures and other referrers travel along.
+    pub referrers: Referrers,
+    /// Leave a tag with signatures at the destination that would lose some of them.
+    pub keep_signatures: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { parallel: 8, dry_run: false, platforms: Vec::new(), tell_platforms: false }
+        Self {
+            parallel: 8,
+            dry_run: false,
+            platforms: Vec::new(),
+            tell_platforms: false,
+            referrers: Referrers::None,
+            keep_signatures: false,
+        }
     }
 }
 
@@ -114,10 +128,13 @@ pub struct ImageOutcome {
     pub platforms: Vec<Platform>,
     /// Whether the destination was written.
     pub changed: bool,
-    /// Whether the destination was left as it is because its own builds pushed there.
+    /// Whether the destination was left as it is because its own builds pushed there, or because it has
+    /// all signatures that the source has, and others.
     pub kept: bool,
     /// What became of the blobs it needs; what images share counts for the first of them.
     pub blobs: Blobs,
+    /// What is attached to it and travelled along.
+    pub referrers: Vec<ReferrerOutcome>,
 }
 
 /// Blobs by what became of them, counted once for each repository. Those below manifests that were in

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Error;
 use super::reader::Reader;
-use super::resolve::Resolved;
+use super::referrers::{self, Attached, Group};
+use super::resolve::{Content, Resolved};
 use crate::client::Repository;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName};
 
@@ -11,10 +12,35 @@ use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryNa
 pub(super) struct Plan {
     /// Largest first: a big one begun last would keep everybody waiting.
     pub(super) blobs: Vec<BlobJob>,
-    /// Manifests below the roots by their height: those of a height list only lower ones.
-    pub(super) levels: BTreeMap<usize, Vec<Write>>,
+    /// All manifests but the roots under their own names, in the order of their being written.
+    pub(super) steps: BTreeMap<Step, Vec<Write>>,
+    /// What is to be found by its subject, when it is there.
+    pub(super) lists: Vec<List>,
     /// The roots, by the names they are to have.
     pub(super) tags: Vec<Write>,
+}
+
+/// When a manifest is written. Each step needs only earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// Manifests below a root by their height: those of a height list only lower ones.
+    Below(usize),
+    /// Roots by digest, where something refers to them: not every registry takes a referrer without its
+    /// subject.
+    Subjects,
+    /// Referrers by how many steps they are from the image.
+    Referrers(usize),
+    /// What clients find by a tag that is made of its subject's digest.
+    Signatures,
+}
+
+/// Manifests that were written and refer to the same subject.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) to: Repository,
+    pub(super) subject: Digest,
+    pub(super) manifests: Vec<Manifest>,
+    pub(super) item: String,
 }
 
 /// A blob for one registry.
@@ -55,46 +81,22 @@ pub(super) const SMALL_BLOB_BYTES: u64 = 64 * 1024;
 pub(super) type Place = (Registry, RepositoryName);
 
 impl Plan {
-    /// Sums up what all items need.
+    /// Sums up what all items and what is attached to them need.
     ///
     /// # Errors
     /// Two different images for one tag.
-    pub(super) fn new(items: &[Resolved]) -> Result<Self, Error> {
-        let mut plan = Self::default();
-        let mut blobs = Blobs::default();
-        let mut written: HashSet<(Place, Digest)> = HashSet::new();
-        let mut tags: HashMap<(Place, Reference), Digest> = HashMap::new();
+    pub(super) fn new(items: &[Resolved], attached: &[Group]) -> Result<Self, Error> {
+        let mut planner = Planner::default();
         for item in items {
-            let key = (place(&item.to), item.reference.clone());
-            match tags.insert(key, item.digest.clone()) {
-                None => {}
-                Some(same) if same == item.digest => continue,
-                Some(other) => {
-                    return Err(Error::Conflict { item: item.name.clone(), other });
-                }
-            }
-            let Some(content) = &item.content else {
-                continue;
-            };
-            let write = |reference: Reference, manifest: &Manifest| Write {
-                to: item.to.clone(),
-                reference,
-                manifest: manifest.clone(),
-                item: item.name.clone(),
-            };
-            for (height, manifest) in &content.below {
-                blobs.need(item, manifest, content.fresh);
-                if written.insert((place(&item.to), manifest.digest().clone())) {
-                    let reference = manifest.digest().clone().into();
-                    let level = plan.levels.entry(*height).or_default();
-                    level.push(write(reference, manifest));
-                }
-            }
-            if !content.in_place {
-                blobs.need(item, &content.root, content.fresh);
-            }
-            plan.tags.push(write(item.reference.clone(), &content.root));
+            planner.image(item)?;
         }
+        for group in attached {
+            for attached in &group.attached {
+                planner.attached(items.get(group.item), attached)?;
+            }
+        }
+        let Planner { mut plan, blobs, lists, .. } = planner;
+        plan.lists = lists.into_values().collect();
         plan.blobs = blobs.jobs;
         plan.blobs.sort_by_key(|job| std::cmp::Reverse(job.blob.size));
         Ok(plan)
@@ -105,6 +107,92 @@ impl Plan {
         let targets = self.blobs.iter().map(|job| job.targets.len() as u64).sum();
         // A manifest may say any size.
         (targets, self.blobs.iter().fold(0, |sum: u64, job| sum.saturating_add(job.blob.size)))
+    }
+}
+
+/// A plan that is being made.
+#[derive(Default)]
+struct Planner {
+    plan: Plan,
+    blobs: Blobs,
+    written: HashSet<(Place, Digest)>,
+    names: HashMap<(Place, Reference), Digest>,
+    lists: HashMap<(Place, Digest), List>,
+}
+
+impl Planner {
+    fn image(&mut self, item: &Resolved) -> Result<(), Error> {
+        if let (true, Some(content)) = (self.claims(item)?, &item.content) {
+            self.below(item, content);
+            let write = Write::new(item, item.reference.clone(), &content.root);
+            match referrers::is_signature(&item.reference) {
+                true => self.plan.steps.entry(Step::Signatures).or_default().push(write),
+                false => self.plan.tags.push(write),
+            }
+        }
+        Ok(())
+    }
+
+    /// Something attached to `image`.
+    fn attached(&mut self, image: Option<&Resolved>, attached: &Attached) -> Result<(), Error> {
+        let item = &attached.resolved;
+        let (true, Some(content)) = (self.claims(item)?, &item.content) else {
+            return Ok(());
+        };
+        self.below(item, content);
+        if !attached.is_listed() {
+            let write = Write::new(item, item.reference.clone(), &content.root);
+            self.plan.steps.entry(Step::Signatures).or_default().push(write);
+            return Ok(());
+        }
+        if let Some((image, subject)) = image.and_then(|it| Some((it, it.content.as_ref()?)))
+            && image.digest == attached.subject
+        {
+            self.by_digest(Step::Subjects, image, &subject.root);
+        }
+        self.by_digest(Step::Referrers(attached.depth), item, &content.root);
+        let list = self.lists.entry((place(&item.to), attached.subject.clone()));
+        let list = list.or_insert_with(|| List {
+            to: item.to.clone(),
+            subject: attached.subject.clone(),
+            manifests: Vec::new(),
+            item: item.name.clone(),
+        });
+        list.manifests.push(content.root.clone());
+        Ok(())
+    }
+
+    /// Whether a name is still to be planned; no name can be two things.
+    fn claims(&mut self, item: &Resolved) -> Result<bool, Error> {
+        let key = (place(&item.to), item.reference.clone());
+        match self.names.insert(key, item.digest.clone()) {
+            None => Ok(true),
+            Some(same) if same == item.digest => Ok(false),
+            Some(other) => Err(Error::Conflict { item: item.name.clone(), other }),
+        }
+    }
+
+    fn below(&mut self, item: &Resolved, content: &Content) {
+        for (height, manifest) in &content.below {
+            self.blobs.need(item, manifest, content.fresh);
+            self.by_digest(Step::Below(*height), item, manifest);
+        }
+        if !content.in_place {
+            self.blobs.need(item, &content.root, content.fresh);
+        }
+    }
+
+    fn by_digest(&mut self, step: Step, item: &Resolved, manifest: &Manifest) {
+        if self.written.insert((place(&item.to), manifest.digest().clone())) {
+            let write = Write::new(item, manifest.digest().clone().into(), manifest);
+            self.plan.steps.entry(step).or_default().push(write);
+        }
+    }
+}
+
+impl Write {
+    fn new(item: &Resolved, reference: Reference, manifest: &Manifest) -> Self {
+        Self { to: item.to.clone(), reference, manifest: manifest.clone(), item: item.name.clone() }
     }
 }
 

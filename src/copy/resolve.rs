@@ -20,6 +20,8 @@ pub(super) struct Resolved {
     pub(super) reference: Reference,
     pub(super) digest: Digest,
     pub(super) platforms: Vec<Platform>,
+    /// Whether it lists other manifests.
+    pub(super) is_index: bool,
     /// Whether the destination keeps what its own builds pushed.
     pub(super) kept: bool,
     /// What is to be written; `None` if the destination holds this digest, or keeps its own.
@@ -67,6 +69,7 @@ pub(super) async fn resolve(
         reference: item.to.reference.clone(),
         digest,
         platforms,
+        is_index: there.as_ref().is_some_and(ManifestHead::is_index),
         kept: false,
         content,
     };
@@ -92,11 +95,10 @@ pub(super) async fn resolve(
         .repository()
         .is_some_and(|from| from.registry() == to.registry() && from.name() == to.name());
     let fresh = there.is_none();
-    let below = match in_place {
-        true => Vec::new(),
-        false => heights(look.below(&root, fresh).await?),
+    let content = match in_place {
+        true => Content { root, below: Vec::new(), fresh, in_place },
+        false => look.content(root, fresh).await?,
     };
-    let content = Content { root, below, fresh, in_place };
     Ok(resolved(digest, platforms, Some(content)))
 }
 
@@ -114,15 +116,29 @@ fn heights(levels: Vec<Vec<Manifest>>) -> Vec<(usize, Manifest)> {
     below
 }
 
-struct Look<'a> {
-    name: &'a str,
-    sources: &'a Sources,
-    from: &'a Reader,
-    to: &'a Repository,
-    options: &'a Options,
+impl Content {
+    /// How many bytes its manifests have.
+    pub(super) fn bytes(&self) -> usize {
+        let below = self.below.iter().map(|(_, manifest)| manifest);
+        below.chain([&self.root]).map(|manifest| manifest.bytes().len()).sum()
+    }
+}
+
+pub(super) struct Look<'a> {
+    pub(super) name: &'a str,
+    pub(super) sources: &'a Sources,
+    pub(super) from: &'a Reader,
+    pub(super) to: &'a Repository,
+    pub(super) options: &'a Options,
 }
 
 impl Look<'_> {
+    /// A manifest with those below it that the destination, another repository, lacks.
+    pub(super) async fn content(&self, root: Manifest, fresh: bool) -> Result<Content, Error> {
+        let below = heights(self.below(&root, fresh).await?);
+        Ok(Content { root, below, fresh, in_place: false })
+    }
+
     /// What the source is; its manifest is not read if the destination holds just that.
     async fn source(
         &self,
@@ -262,7 +278,7 @@ impl Look<'_> {
         Ok(manifests.into_iter().map(|child| child.digest.clone()).collect())
     }
 
-    async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
+    pub(super) async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
         let found = match (self.from, reference) {
             (Reader::Registry(from), _) => self.sources.manifest(from, reference).await,
             (Reader::Layout(from), Reference::Digest(digest)) => {

@@ -1,24 +1,27 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use super::plan::{Place, place};
 use crate::client::{self, Repository};
-use crate::oci::{Digest, Manifest, Reference, Registry, RepositoryName, media_type};
+use crate::oci::{Digest, Manifest, Reference, Registry, RepositoryName, Tag, media_type};
 
-/// What the registries of a run hold. Each tag is looked at once and each manifest read once, however
-/// many items ask, so that all of them see the same image behind the same tag.
+/// What the registries of a run hold. Each tag is looked at once and each manifest and list of tags read
+/// once, however many items ask, so that all of them see the same image behind the same tag.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    heads: Cells<Option<Digest>>,
-    manifests: Cells<Option<Manifest>>,
+    heads: Cells<Key, Option<Digest>>,
+    manifests: Cells<Key, Option<Manifest>>,
     /// What destinations have beside it.
-    images: Cells<bool>,
+    images: Cells<Key, bool>,
+    tags: Cells<Place, Option<Tags>>,
 }
 
 type Key = (Registry, RepositoryName, Reference);
-type Cells<T> = Mutex<HashMap<Key, Arc<OnceCell<T>>>>;
+type Tags = Arc<HashSet<Tag>>;
+type Cells<K, T> = Mutex<HashMap<K, Arc<OnceCell<T>>>>;
 
 impl Sources {
     /// What a tag stands for; `None` if there is no such tag.
@@ -64,13 +67,36 @@ impl Sources {
         let cell = cell(&self.images, key(repository, reference));
         cell.get_or_try_init(look).await.copied()
     }
+
+    /// All tags; `None` if the registry does not tell them.
+    pub(super) async fn tags(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<Tags>, client::Error> {
+        let list = async || match repository.tags().await {
+            Ok(tags) => Ok(Some(Arc::new(tags.into_iter().collect()))),
+            Err(error) if error.is_answer() => {
+                tracing::warn!("{error}; signatures are looked for by their names");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        };
+        cell(&self.tags, place(repository)).get_or_try_init(list).await.cloned()
+    }
+
+    /// Notes a list of tags that has been read already.
+    pub(super) fn know_tags(&self, repository: &Repository, tags: &[Tag]) {
+        let tags = Arc::new(tags.iter().cloned().collect());
+        // Nobody has asked before.
+        let _ = cell(&self.tags, place(repository)).set(Some(tags));
+    }
 }
 
 fn key(repository: &Repository, reference: &Reference) -> Key {
     (repository.registry().clone(), repository.name().clone(), reference.clone())
 }
 
-fn cell<K: Eq + Hash, T>(cells: &Mutex<HashMap<K, Arc<OnceCell<T>>>>, key: K) -> Arc<OnceCell<T>> {
+fn cell<K: Eq + Hash, T>(cells: &Cells<K, T>, key: K) -> Arc<OnceCell<T>> {
     let mut cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(cells.entry(key).or_default())
 }

@@ -277,5 +277,6 @@ fn outcome(item: &RegistryItem, pointer: &Pointer) -> ImageOutcome {
         changed: true,
         kept: false,
         blobs: Blobs::default(),
+        referrers: Vec::new(),
     }
 }

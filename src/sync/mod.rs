@@ -1,7 +1,9 @@
 //! Images between a buildset's registry and the site's intermediate one.
 //!
 //! Which images go where under which names, and which artifacts tell Zuul; the moving itself is
-//! `copy`'s. Names and artifacts are those of the `zuul-jobs` intermediate registry roles.
+//! `copy`'s. Names and artifacts are those of the `zuul-jobs` intermediate registry roles. What refers to
+//! speculative images stays where it is: every job of a buildset can attach things to its images, and
+//! nobody verifies an image by them before it is published.
 
 mod lazy;
 mod pull;
@@ -49,7 +51,7 @@ pub enum Error {
     /// A name that the roles build does not fit the grammar.
     #[error("{0}")]
     Name(#[from] oci::Error),
-    /// The tags of a repository could not be listed.
+    /// A registry could not be asked.
     #[error(transparent)]
     Client(#[from] client::Error),
     /// Moving failed.

@@ -15,7 +15,10 @@ pub async fn copy(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Moved, Error> {
-    carry(client, vec![pair(source, destination.clone())], options, progress).await
+    let (name, to) = (destination.to_string(), destination.clone());
+    let item = Item { name, from: source, to, expect: None, builds: Builds::default() };
+    let outcome = copy::run(client, vec![item], options, progress).await?;
+    Ok(Moved { outcome, zuul: Returned::default() })
 }
 
 /// Copies every tag of the source's repository.
@@ -29,21 +32,6 @@ pub async fn copy_all_tags(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Moved, Error> {
-    let tags = client.image(source).tags().await?.into_iter();
-    let items = tags.map(|tag| pair(source.at(tag.clone()).into(), destination.at(tag)));
-    carry(client, items.collect(), options, progress).await
-}
-
-fn pair(from: Source, to: ImageReference) -> Item {
-    Item { name: to.to_string(), from, to, expect: None, builds: Builds::default() }
-}
-
-async fn carry(
-    client: &Client,
-    items: Vec<Item>,
-    options: &Options,
-    progress: &dyn Progress,
-) -> Result<Moved, Error> {
-    let outcome = copy::run(client, items, options, progress).await?;
+    let outcome = copy::run_all_tags(client, source, destination, options, progress).await?;
     Ok(Moved { outcome, zuul: Returned::default() })
 }

@@ -10,6 +10,7 @@ mod clients_podman;
 mod configure_client;
 mod copy;
 mod copy_faults;
+mod copy_referrers;
 mod house;
 mod layers_access;
 mod layers_fill;

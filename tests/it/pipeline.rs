@@ -8,7 +8,7 @@ use zuul_images::client::Repository;
 use zuul_images::oci::Digest;
 
 use crate::support::documents::documented;
-use crate::support::images::{digest_of, push_index, repository};
+use crate::support::images::{digest_of, push_index, push_referrer, repository};
 use crate::support::programs::{RegistryProcess, failure, file, json, program};
 
 const BUILD: &str = "0123456789abcdef0123456789abcdef";
@@ -137,6 +137,43 @@ async fn an_image_is_shared_uploaded_and_promoted_with_one_digest() {
     let again = json(&site.promote(&images, &["--uploads", uploads.to_str().unwrap()]));
     assert_eq!(again["promoted"][0]["changed"], false);
     assert_eq!(again["totals"]["manifests_written"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_attached_to_an_image_is_published_with_it_but_not_shared_before() {
+    let site = Site::new().await;
+    let path = site.repository_name().replace(':', "_");
+    let attached =
+        push_referrer(&repository(&site.buildset.login(), &path), &site.digest, "text/spdx").await;
+    let images = site.images(&json!({}));
+    let intermediate = RegistryProcess::start();
+    let pushed = json(
+        &program("intermediate-registry-sync")
+            .args(["push", "--no-ambient-config", "--build", BUILD, "--images"])
+            .arg(&images)
+            .arg("--from")
+            .arg(site.buildset.connection())
+            .arg("--to")
+            .arg(intermediate.connection())
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(pushed["images"][0]["referrers"], json!([]));
+    let shared = repository(&intermediate.login(), &path).referrers(&site.digest).await.unwrap();
+    assert_eq!(shared.len(), 0);
+
+    let target = site.final_repository();
+    let without = json(&site.upload(&images, &["--referrers", "false"]));
+    assert_eq!(without["images"][0]["referrers"], json!([]));
+    assert_eq!(target.referrers(&site.digest).await.unwrap().len(), 0);
+    // Signed since, and uploaded again.
+    let uploaded = json(&site.upload(&images, &[]));
+    documented(&uploaded);
+    assert_eq!(uploaded["images"][0]["changed"], false);
+    assert_eq!(uploaded["images"][0]["referrers"][0]["reference"], attached.digest().as_str());
+    json(&site.promote(&images, &[]));
+    let published = target.referrers(&site.digest).await.unwrap();
+    assert_eq!(published[0]["digest"], attached.digest().as_str());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,7 @@ fn the_figures_are_the_same_in_the_table_and_in_the_document() {
     to.faulty.memory.hold_blob("two", &layers[0]);
     let run = |more: &[&str]| {
         let mut command = program("intermediate-registry-sync");
-        command.args(["copy", "--no-ambient-config"]);
+        command.args(["copy", "--no-ambient-config", "--referrers", "false"]);
         for server in [&from, &to] {
             command.args(["--plain-http", &server.faulty.registry().to_string()]);
         }

@@ -10,6 +10,8 @@ use zuul_images::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use zuul_images::tls::Trust;
 use zuul_images::zuul::Connection;
 
+use super::sample;
+
 /// A client of one registry, with its certificate and login.
 pub fn client(connection: &Connection) -> Client {
     let registry = connection.registry().unwrap();
@@ -66,6 +68,17 @@ pub async fn push_image(
     };
     to.put_manifest(&reference, &image).await.unwrap();
     image
+}
+
+/// Attaches a document of this kind to what has the digest `subject`; returns what holds it.
+pub async fn push_referrer(to: &Repository, subject: &Digest, kind: &str) -> Manifest {
+    let referrer = sample::referrer(subject, kind, &Bytes::copy_from_slice(kind.as_bytes()));
+    for blob in &referrer.blobs {
+        push_blob(to, kind, blob.to_vec()).await;
+    }
+    let by_digest = Reference::from(referrer.root.digest().clone());
+    to.put_manifest(&by_digest, &referrer.root).await.unwrap();
+    referrer.root
 }
 
 /// Pushes an image that a container engine can unpack, of one empty layer; returns its digest.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use zuul_images::auth::Scope;
-use zuul_images::oci::{Descriptor, Digest, Manifest};
+use zuul_images::oci::{Descriptor, Digest, Manifest, media_type};
 
 use super::sample::Sample;
 
@@ -43,6 +43,10 @@ pub struct Memory {
     pub declines_mounts: Mutex<bool>,
     /// Take a blob with the POST that begins its upload.
     pub takes_single_posts: Mutex<bool>,
+    /// Have the list of referrers of distribution-spec 1.1.
+    pub lists_referrers: Mutex<bool>,
+    /// Refuse what refers to something that is not there.
+    pub demands_subjects: Mutex<bool>,
     state: Mutex<State>,
 }
 
@@ -60,6 +64,13 @@ struct State {
 impl Memory {
     /// Puts an image there, as if it had been pushed.
     pub fn hold(&self, repository: &str, tag: &str, sample: &Sample) {
+        self.hold_untagged(repository, sample);
+        let digest = sample.root.digest().to_string();
+        let mut state = self.state.lock().unwrap();
+        state.tags.entry(repository.to_owned()).or_default().insert(tag.to_owned(), digest);
+    }
+
+    pub fn hold_untagged(&self, repository: &str, sample: &Sample) {
         for blob in &sample.blobs {
             self.hold_blob(repository, blob);
         }
@@ -69,8 +80,6 @@ impl Memory {
             let held = (manifest.media_type().to_owned(), manifest.bytes().clone());
             manifests.insert(manifest.digest().to_string(), held);
         }
-        let digest = sample.root.digest().to_string();
-        state.tags.entry(repository.to_owned()).or_default().insert(tag.to_owned(), digest);
     }
 
     pub fn hold_blob(&self, repository: &str, bytes: &Bytes) {
@@ -121,6 +130,7 @@ impl Memory {
             ("/manifests/", Self::manifests),
             ("/blobs/", Self::blobs),
             ("/tags/list", Self::tags),
+            ("/referrers/", Self::referrers),
         ] {
             if let Some((name, rest)) = rest.split_once(mark) {
                 return serve(self, request, name, rest, &query);
@@ -149,7 +159,11 @@ impl Memory {
         match *request.method() {
             Method::PUT => {
                 let kind = request.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap();
-                put_manifest(&mut state, name, reference, kind, request.body())
+                let referrers = Referrers {
+                    listed: *self.lists_referrers.lock().unwrap(),
+                    demanded: *self.demands_subjects.lock().unwrap(),
+                };
+                put_manifest(&mut state, name, reference, (kind, request.body()), referrers)
             }
             Method::DELETE => {
                 let gone = if reference.contains(':') {
@@ -262,6 +276,43 @@ impl Memory {
             answer = answer.header(header::LINK, link);
         }
         let body = serde_json::json!({ "name": name, "tags": page });
+        answer.body(body.to_string().into()).unwrap()
+    }
+
+    fn referrers(
+        &self,
+        request: &Request<Bytes>,
+        name: &str,
+        subject: &str,
+        query: &HashMap<String, String>,
+    ) -> Response<Bytes> {
+        if !*self.lists_referrers.lock().unwrap() {
+            return reply(StatusCode::NOT_FOUND, "404 page not found");
+        }
+        let state = self.state.lock().unwrap();
+        let held = state.manifests.get(name).into_iter().flat_map(HashMap::values);
+        let mut listed = BTreeMap::new();
+        for (kind, bytes) in held {
+            let manifest = Manifest::parse(bytes.clone(), Some(kind)).unwrap();
+            if let Some((of, json)) = manifest.referrer(manifest.digest())
+                && of.as_str() == subject
+            {
+                let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+                listed.insert(manifest.digest().to_string(), json);
+            }
+        }
+        // Pages are short here, too.
+        let after = query.get("next").cloned().unwrap_or_default();
+        let page: Vec<_> = listed.iter().filter(|(it, _)| **it > after).take(2).collect();
+        let mut answer = Response::builder().header(header::CONTENT_TYPE, media_type::OCI_INDEX);
+        if let Some((last, _)) = page.last()
+            && listed.keys().next_back() != Some(last)
+        {
+            let link = format!("<{}?next={last}>; rel=\"next\"", request.uri().path());
+            answer = answer.header(header::LINK, link);
+        }
+        let page: Vec<_> = page.into_iter().map(|(_, json)| json).collect();
+        let body = serde_json::json!({ "schemaVersion": 2, "manifests": page });
         answer.body(body.to_string().into()).unwrap()
     }
 
@@ -391,12 +442,19 @@ fn put_blob(
     reply(StatusCode::CREATED, "")
 }
 
+/// How a registry treats manifests with a subject.
+#[derive(Clone, Copy)]
+struct Referrers {
+    listed: bool,
+    demanded: bool,
+}
+
 fn put_manifest(
     state: &mut State,
     name: &str,
     reference: &str,
-    kind: &str,
-    body: &Bytes,
+    (kind, body): (&str, &Bytes),
+    referrers: Referrers,
 ) -> Response<Bytes> {
     let Ok(manifest) = Manifest::parse(body.clone(), Some(kind)) else {
         return error(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "not understood");
@@ -413,6 +471,10 @@ fn put_manifest(
     if !has_blobs || !manifest.children().iter().all(is_there) {
         return error(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", "something is missing");
     }
+    let subject = manifest.subject().map(|subject| subject.digest.to_string());
+    if referrers.demanded && subject.as_ref().is_some_and(|it| !manifests.contains_key(it)) {
+        return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "the subject is missing");
+    }
     if reference.contains(':') && reference != digest {
         return error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "not this digest");
     }
@@ -423,6 +485,9 @@ fn put_manifest(
     }
     let mut answer = reply(StatusCode::CREATED, "");
     answer.headers_mut().insert("Docker-Content-Digest", digest.parse().unwrap());
+    if let Some(subject) = subject.filter(|_| referrers.listed) {
+        answer.headers_mut().insert("OCI-Subject", subject.parse().unwrap());
+    }
     answer
 }
 

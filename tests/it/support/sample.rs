@@ -72,6 +72,23 @@ pub fn image(name: &str, layers: &[Bytes]) -> Sample {
     Sample { root, below: Vec::new(), blobs }
 }
 
+/// What a signer attaches to `subject`: a document of this kind.
+pub fn referrer(subject: &Digest, kind: &str, document: &Bytes) -> Sample {
+    let config = Bytes::from_static(b"{}");
+    let text = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_MANIFEST,
+        "artifactType": kind,
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json",
+            "digest": Digest::sha256(&config), "size": config.len()},
+        "layers": [{"mediaType": kind, "digest": Digest::sha256(document), "size": document.len()}],
+        "subject": {"mediaType": media_type::OCI_MANIFEST, "digest": subject, "size": 7},
+        "annotations": {"org.example.kind": kind},
+    });
+    let root = Manifest::parse(text.to_string().into(), None).unwrap();
+    Sample { root, below: Vec::new(), blobs: vec![config, document.clone()] }
+}
+
 /// An index of these images, for the architectures named.
 pub fn index(children: &[(&str, Sample)]) -> Sample {
     let listed: Vec<String> = children
