@@ -14,9 +14,9 @@ use crate::copy::Options;
 use crate::layout::Layout;
 use crate::oci::{ImageReference, LayoutReference, Location, Platform};
 use crate::sync::{self, Build, BuildId, Moved, Pull as Artifacts, Pulled};
-use crate::zuul::{self, Connection, ImageList, Label};
+use crate::zuul::{self, Connection, ImageList, Label, MirrorList};
 
-/// Move images between a buildset registry and the intermediate registry
+/// Move images between a buildset registry and the intermediate registry, and from any registry to any
 ///
 /// Bytes are never re-encoded: the digest at the source is the digest at the destination, with every
 /// platform. Blobs stream from one side to the other; no tag is written before all content is there.
@@ -37,6 +37,7 @@ Examples:
   intermediate-registry-sync copy quay.io/org/img:1 registry.example.org/img:1
   intermediate-registry-sync copy --all-tags quay.io/org/img registry.example.org/img
   intermediate-registry-sync copy oci-archive:img.tar registry.example.org/img:1
+  intermediate-registry-sync mirror --images mirror.yaml --credentials login.yaml
 
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused by a safety rule (nothing was tagged).";
 
@@ -48,6 +49,8 @@ enum Command {
     Pull(Pull),
     /// One image, or all tags of a repository
     Copy(Copy),
+    /// Every image of a list, from its registry to another
+    Mirror(Mirror),
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +143,19 @@ struct Copy {
 }
 
 #[derive(Debug, Args)]
+struct Mirror {
+    /// The `mirror_container_images_images` list (YAML or JSON; `-` reads stdin)
+    #[arg(long, value_name = "FILE")]
+    images: PathBuf,
+
+    #[command(flatten)]
+    along: Along,
+
+    #[command(flatten)]
+    moving: Moving,
+}
+
+#[derive(Debug, Args)]
 struct Moving {
     /// Say what would be moved, but write nothing
     #[arg(long)]
@@ -167,6 +183,7 @@ pub fn main() -> ExitCode {
             Command::Push(arguments) => arguments.run(&bars).await.map(Done::Moved),
             Command::Pull(arguments) => arguments.run(&bars).await.map(Done::Pulled),
             Command::Copy(arguments) => arguments.run(&bars).await.map(Done::Moved),
+            Command::Mirror(arguments) => arguments.run(&bars).await.map(Done::Moved),
         }
     })
 }
@@ -234,6 +251,19 @@ impl Copy {
             }
         };
         Ok(sync::copy(&client, source, to, &options, bars).await?)
+    }
+}
+
+impl Mirror {
+    async fn run(self, bars: &Bars) -> Result<Moved, Failure> {
+        let images = MirrorList::read(&self.images)?;
+        if let Some(credentials) = self.moving.network.registry_credentials()? {
+            images.allowed_by(&credentials)?;
+        }
+        let client = self.moving.network.client(&[])?;
+        let referrers = self.along.referrers();
+        let options = Options { referrers, ..self.moving.options() };
+        Ok(sync::mirror(&client, &images, &options, bars).await?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Images between a buildset's registry and the site's intermediate one.
+//! Images between a buildset's registry and the site's intermediate one, and from any registry to another.
 //!
 //! Which images go where under which names, and which artifacts tell Zuul; the moving itself is
 //! `copy`'s. Names and artifacts are those of the `zuul-jobs` intermediate registry roles. What refers to
@@ -6,12 +6,14 @@
 //! nobody verifies an image by them before it is published.
 
 mod lazy;
+mod mirror;
 mod pull;
 mod push;
 mod references;
 
 use serde::Serialize;
 
+pub use self::mirror::mirror;
 pub use self::pull::{Pull, Pulled, PulledImage, pull};
 pub use self::push::{Build, BuildId, push};
 pub use self::references::{copy, copy_all_tags};

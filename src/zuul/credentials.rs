@@ -91,7 +91,17 @@ impl RegistryCredentials {
     /// # Errors
     /// Names the image and which of the three it is.
     pub fn allow(&self, image: &ZuulImage) -> Result<(), Error> {
-        let ZuulImage { registry, repository, .. } = image;
+        self.allow_in(&image.registry, &image.repository, &image.host()?)
+    }
+
+    /// Whether a repository, as a job spells it, in the registry `host` may be written with the login that
+    /// the job names.
+    pub(super) fn allow_in(
+        &self,
+        registry: &str,
+        repository: &str,
+        host: &Registry,
+    ) -> Result<(), Error> {
         let Some(login) = self.0.get(registry) else {
             let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -100,8 +110,7 @@ impl RegistryCredentials {
             );
             return Err(Error::value(repository, reason));
         };
-        let host = image.host()?;
-        if !registry.parse::<Registry>().is_ok_and(|registry| registry.is_same(&host)) {
+        if !registry.parse::<Registry>().is_ok_and(|registry| registry.is_same(host)) {
             let reason = format!(
                 "its `registry` is `{registry}`, but it is in `{host}`; a login goes to its own registry only"
             );

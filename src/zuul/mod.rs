@@ -1,5 +1,5 @@
-//! The words of Zuul's container jobs: image lists, artifacts, temporary tags, connections, credentials,
-//! origins and pointers of speculative images.
+//! The words of Zuul's container jobs: lists of images and of what is mirrored, artifacts, temporary tags,
+//! connections, credentials, origins and pointers of speculative images.
 //!
 //! Types and the reading of their files; no network. The shapes are those of the `zuul-jobs`
 //! container roles, so that site configuration and artifacts stay exchangeable with them. A leaf:
@@ -12,6 +12,7 @@ mod credentials;
 mod document;
 mod exchange;
 mod images;
+mod mirror;
 mod origin;
 mod pointer;
 
@@ -26,6 +27,7 @@ pub use self::exchange::{
     ImageWanted, Issued, Pointers, PointersTaken, Refusal, Taken, TokensIssued, TokensWanted,
 };
 pub use self::images::{ImageList, ZuulImage, path_below_registry};
+pub use self::mirror::{MirrorList, Mirrored};
 pub use self::origin::{Label, Origin};
 pub use self::pointer::{Pointer, PointerUrl, PullToken};
 

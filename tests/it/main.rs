@@ -23,6 +23,7 @@ mod layers_room;
 mod layers_tags;
 mod layouts;
 mod logins;
+mod mirror;
 mod pipeline;
 mod pointers;
 mod pointers_route;
