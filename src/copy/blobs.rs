@@ -19,7 +19,15 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Mover<'a> {
     dry_run: bool,
     progress: &'a dyn Progress,
-    mounts: Mutex<HashMap<Registry, Mounts>>,
+    registries: Mutex<HashMap<Registry, Arc<Known>>>,
+}
+
+/// What is known of a registry.
+#[derive(Debug, Default)]
+struct Known {
+    mounts: Mutex<Mounts>,
+    /// Held by the first mount: a registry that declines it must not be sent the same blob by all others.
+    first: tokio::sync::Mutex<()>,
 }
 
 /// What a registry has been seen to do with mounts.
@@ -38,9 +46,10 @@ enum Mounts {
 
 impl<'a> Mover<'a> {
     pub(super) fn new(dry_run: bool, progress: &'a dyn Progress) -> Self {
-        Self { dry_run, progress, mounts: Mutex::default() }
+        Self { dry_run, progress, registries: Mutex::default() }
     }
 
+    /// Brings a blob into one repository.
     pub(super) async fn place<'p>(&self, task: Task<'p>) -> Result<Placed<'p>, Error> {
         let Task { job, target, is_first, has_it } = task;
         let placed = match self.dry_run {
@@ -67,7 +76,16 @@ impl<'a> Mover<'a> {
         has_it: Option<&RepositoryName>,
     ) -> Result<Action, client::Error> {
         let own = target.to.name();
-        let mounts = self.mounts(target.to.registry());
+        let known = self.known(target.to.registry());
+        let first = match known.mounts() {
+            Mounts::Unknown if has_it.is_some_and(|from| from != own) => {
+                Some(known.first.lock().await)
+            }
+            _ => None,
+        };
+        let mounts = known.mounts();
+        // Whoever waited finds it known by now.
+        let _first = first.filter(|_| mounts == Mounts::Unknown);
         // A mount finds out by itself whether the blob is there, if the registry mounts at all.
         let mount_from = match mounts {
             Mounts::Declined => None,
@@ -85,8 +103,8 @@ impl<'a> Mover<'a> {
         match mount_from {
             // That tells whether the blob was there, nothing more.
             Some(from) if from == own => {}
-            Some(_) => self.learn(target, if mounted { Mounts::Named } else { Mounts::Declined }),
-            None if mounted => self.learn(target, Mounts::Anywhere),
+            Some(_) => known.learn(if mounted { Mounts::Named } else { Mounts::Declined }),
+            None if mounted => known.learn(Mounts::Anywhere),
             None => {}
         }
         Ok(match mount_from {
@@ -96,22 +114,27 @@ impl<'a> Mover<'a> {
         })
     }
 
-    fn mounts(&self, registry: &Registry) -> Mounts {
-        self.lock().get(registry).copied().unwrap_or_default()
+    fn known(&self, registry: &Registry) -> Arc<Known> {
+        Arc::clone(lock(&self.registries).entry(registry.clone()).or_default())
+    }
+}
+
+impl Known {
+    fn mounts(&self) -> Mounts {
+        *lock(&self.mounts)
     }
 
-    fn learn(&self, target: &Target, mounts: Mounts) {
-        let mut known = self.lock();
-        let known = known.entry(target.to.registry().clone()).or_default();
+    fn learn(&self, mounts: Mounts) {
+        let mut known = lock(&self.mounts);
         // Who mounts from anywhere mounts from what is named, too.
         if (*known, mounts) != (Mounts::Anywhere, Mounts::Named) {
             *known = mounts;
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Registry, Mounts>> {
-        self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What would be done.

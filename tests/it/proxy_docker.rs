@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::docker_host::{Host, INTERMEDIATE};
+use crate::support::wait::wait_until;
 
 const BUILDSET: &str = "zuul-jobs.buildset-registry:5000";
 const REAL: &str = "192.0.2.10";
@@ -76,8 +77,11 @@ fn an_engine_is_told_why_an_image_that_is_only_pointed_at_cannot_be_had() {
     let said = refusal(&host);
     assert!(said.contains(&format!("{INTERMEDIATE} did not deliver")), "{said}");
     host.empty_intermediate();
-    let said = refusal(&host);
-    assert!(said.contains("not found") && said.contains(INTERMEDIATE), "{said}");
+    // Who failed is left in peace for a moment.
+    wait_until(|| {
+        let said = refusal(&host);
+        said.contains("not found") && said.contains(INTERMEDIATE)
+    });
 }
 
 #[test]

@@ -174,8 +174,10 @@ async fn a_mount_that_takes_long_keeps_no_other_waiting() {
             item(&from, &format!("{name}:t"), &to, &format!("{name}:t"))
         })
         .collect();
+    // The first tells whether the registry mounts at all.
     let (open, gate) = tokio::sync::watch::channel(false);
     let mount = format!("mount={}&from", Digest::sha256(&shared)).replace(':', "%3A");
+    to.fault(1, Method::POST, &mount, Fault::Delay(std::time::Duration::ZERO));
     to.fault(1, Method::POST, &mount, Fault::Hold(gate));
     let all_asked = async {
         while to.count(Method::POST, &mount) < 3 {
