@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::source::Sources;
 use super::{Error, Item, Options};
 use crate::client::{self, Client, ManifestHead, Repository};
-use crate::oci::{Digest, Manifest, Platform, Reference};
+use crate::oci::{Descriptor, Digest, Manifest, Platform, Reference, media_type};
 
 /// One item after a look at both sides.
 #[derive(Debug)]
@@ -230,12 +230,13 @@ impl Look<'_> {
             if levels.len() >= MAX_DEPTH || count > MAX_MANIFESTS {
                 return Err(self.unsupported("its indexes are nested too deep or list too much"));
             }
-            let digests: HashSet<Digest> = children.iter().cloned().collect();
+            let wanted: HashMap<Digest, Descriptor> =
+                children.into_iter().map(|child| (child.digest.clone(), child)).collect();
             for level in &mut levels {
-                level.retain(|manifest| !digests.contains(manifest.digest()));
+                level.retain(|manifest| !wanted.contains_key(manifest.digest()));
             }
-            let level: Vec<Option<Manifest>> = stream::iter(digests)
-                .map(|digest| self.missing(digest, fresh))
+            let level: Vec<Option<Manifest>> = stream::iter(wanted.into_values())
+                .map(|child| self.missing(child, fresh))
                 .buffered(self.options.parallel.max(1))
                 .try_collect()
                 .await?;
@@ -251,20 +252,19 @@ impl Look<'_> {
     }
 
     /// A manifest below the root, unless the destination has it.
-    async fn missing(&self, digest: Digest, fresh: bool) -> Result<Option<Manifest>, Error> {
-        let reference = Reference::from(digest);
-        if !fresh {
-            // An image is there with its blobs; an index may be there without its children.
-            let there = self.sources.has_image(self.to, &reference).await;
+    async fn missing(&self, child: Descriptor, fresh: bool) -> Result<Option<Manifest>, Error> {
+        // An image is there with its blobs; an index may be there without its children.
+        if !fresh && !media_type::is_index(&child.media_type) {
+            let there = self.sources.has_image(self.to, &child).await;
             if there.map_err(|error| self.failed(error))? {
                 return Ok(None);
             }
         }
-        self.manifest(&reference).await.map(Some)
+        self.manifest(&child.digest.into()).await.map(Some)
     }
 
     /// The manifests an index lists. What else it lists is a blob, see [`super::plan::needed`].
-    fn children(&self, manifest: &Manifest) -> Result<Vec<Digest>, Error> {
+    fn children(&self, manifest: &Manifest) -> Result<Vec<Descriptor>, Error> {
         const OLD_MANIFEST: &str = "application/vnd.docker.distribution.manifest.";
         let (manifests, others): (Vec<_>, Vec<_>) =
             manifest.children().iter().partition(|child| child.is_manifest());
@@ -275,7 +275,7 @@ impl Look<'_> {
                 old.media_type.escape_debug()
             )));
         }
-        Ok(manifests.into_iter().map(|child| child.digest.clone()).collect())
+        Ok(manifests.into_iter().cloned().collect())
     }
 
     pub(super) async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {

@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 
 use super::plan::{Place, place};
 use crate::client::{self, Repository};
-use crate::oci::{Digest, Manifest, Reference, Registry, RepositoryName, Tag, media_type};
+use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName, Tag};
 
 /// What the registries of a run hold. Each tag is looked at once and each manifest and list of tags read
 /// once, however many items ask, so that all of them see the same image behind the same tag.
@@ -52,19 +52,21 @@ impl Sources {
         cell.get_or_try_init(read).await.cloned()
     }
 
-    /// Whether a destination has an image, no index, of this digest.
+    /// Whether a destination has an image of an index, in the type and size that the index says.
     pub(super) async fn has_image(
         &self,
         repository: &Repository,
-        reference: &Reference,
+        child: &Descriptor,
     ) -> Result<bool, client::Error> {
+        let reference = Reference::from(child.digest.clone());
         let look = async || {
-            let there = repository.head(reference).await?;
-            Ok(there
-                .and_then(|there| there.media_type)
-                .is_some_and(|kind| media_type::is_manifest(&kind) && !media_type::is_index(&kind)))
+            let there = repository.head(&reference).await?;
+            Ok(there.is_some_and(|there| {
+                there.media_type.as_ref() == Some(&child.media_type)
+                    && there.size.is_none_or(|size| size == child.size)
+            }))
         };
-        let cell = cell(&self.images, key(repository, reference));
+        let cell = cell(&self.images, key(repository, &reference));
         cell.get_or_try_init(look).await.copied()
     }
 

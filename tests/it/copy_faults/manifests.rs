@@ -1,13 +1,15 @@
 //! Manifests on both sides.
 
 use http::Method;
+use zuul_images::oci::media_type;
 
 use super::End::{Done, DoneAnd, Fails, FailsInPlace};
 use super::Side::{Destination, Source};
 use super::reading::other_digest;
+use super::scene::Scene;
 use super::writing::error;
 use super::{Row, play, row};
-use crate::support::faulty::Fault::*;
+use crate::support::faulty::Fault::{self, *};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
@@ -95,6 +97,23 @@ const LOOKED_FOR: &[Row] = &[
     .over_an_older_image(),
     row(
         Destination,
+        "a child that is said to be there with another size is not taken for it",
+        |it| it.always(HEAD, it.child(), there(it, media_type::OCI_MANIFEST, 7)),
+        DoneAnd(|it| assert_eq!(it.count(PUT, it.child()), 1)),
+    )
+    .over_an_older_image(),
+    row(
+        Destination,
+        "a child that is said to be there with another type is not taken for it",
+        |it| {
+            let size = it.image.below[0].bytes().len();
+            it.always(HEAD, it.child(), there(it, media_type::DOCKER_MANIFEST, size));
+        },
+        DoneAnd(|it| assert_eq!(it.count(PUT, it.child()), 1)),
+    )
+    .over_an_older_image(),
+    row(
+        Destination,
         "a child that is said to be another manifest stops the copy",
         |it| it.always(HEAD, it.child(), Answer(200, another(), String::new())),
         Fails("damaged", &["looking for", "the registry answers for sha256:"]),
@@ -170,6 +189,15 @@ fn manifests_that_are_written() {
 
 fn html() -> Vec<(&'static str, String)> {
     vec![("content-type", "text/html".to_owned())]
+}
+
+fn there(it: &Scene, kind: &str, size: usize) -> Fault {
+    let headers = vec![
+        ("docker-content-digest", format!("sha256:{}", it.child())),
+        ("content-type", kind.to_owned()),
+        ("content-length", size.to_string()),
+    ];
+    Answer(200, headers, String::new())
 }
 
 fn another() -> Vec<(&'static str, String)> {
