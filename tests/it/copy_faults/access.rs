@@ -98,7 +98,7 @@ const TOKEN_SERVERS: &[Row] = &[
         Either,
         "a token server that does not answer is given up",
         |it| it.always(GET, TOKEN, Delay(Duration::from_secs(3600))),
-        Fails("timeout", &["did not answer for 1 s", "--idle-timeout"]),
+        Fails("timeout", &["did not answer for 2 s", "--idle-timeout"]),
     )
     .only(Maker::Us)
     .impatient(),

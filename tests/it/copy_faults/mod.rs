@@ -91,7 +91,7 @@ impl Row {
 
     /// By who does not wait long.
     const fn impatient(self) -> Self {
-        Self { options: &["--retries", "1", "--idle-timeout", "1s"], ..self }
+        Self { options: &["--retries", "1", "--idle-timeout", "2s"], ..self }
     }
 
     /// Of a layer that does not fit into the buffers of a connection.

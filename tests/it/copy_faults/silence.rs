@@ -27,7 +27,7 @@ const ROWS: &[Row] = &[
         Either,
         "who never answers is given up",
         |it| it.always(if it.side == Source { GET } else { Method::HEAD }, "", Delay(LONG)),
-        Fails("timeout", &["did not answer for 1 s", "it may be overloaded", "--idle-timeout"]),
+        Fails("timeout", &["did not answer for 2 s", "it may be overloaded", "--idle-timeout"]),
     )
     .impatient(),
     row(
@@ -41,14 +41,14 @@ const ROWS: &[Row] = &[
         Source,
         "a blob that stands still for ever is given up",
         |it| it.always(GET, it.large(), StallAfter(0)),
-        Fails("timeout", &["reading the blob", "sent nothing more for 1 s", "--idle-timeout"]),
+        Fails("timeout", &["reading the blob", "sent nothing more for 2 s", "--idle-timeout"]),
     )
     .impatient(),
     row(
         Source,
         "a blob that drips is given up",
         |it| it.always(GET, it.large(), Drip(1, Duration::from_millis(100))),
-        Fails("timeout", &["reading the blob", "sent hardly anything more for 1 s"]),
+        Fails("timeout", &["reading the blob", "sent hardly anything more for 2 s"]),
     )
     .impatient(),
     row(
@@ -77,14 +77,14 @@ const ROWS: &[Row] = &[
         Destination,
         "an upload that is never taken on is given up",
         |it| it.transfers(ALWAYS, StallRequest(100_000)),
-        Fails("timeout", &["pushing the blob", "did not answer for 1 s"]),
+        Fails("timeout", &["pushing the blob", "did not answer for 2 s"]),
     )
     .impatient()
     .heavy(),
     row(
         Destination,
         "an upload may be checked for a while after its last byte",
-        |it| it.once(PUT, it.large(), Delay(Duration::from_secs(2))),
+        |it| it.once(PUT, it.large(), Delay(Duration::from_secs(4))),
         DoneAnd(|it| assert_eq!(it.count(PUT, it.large()), 1)),
     )
     .impatient(),
@@ -92,7 +92,7 @@ const ROWS: &[Row] = &[
         Destination,
         "an upload that is taken and never answered is given up",
         |it| it.always(PUT, it.large(), Delay(LONG)),
-        Fails("timeout", &["pushing the blob", "did not answer for 5 s"]),
+        Fails("timeout", &["pushing the blob", "did not answer for 10 s"]),
     )
     .impatient(),
     row(
