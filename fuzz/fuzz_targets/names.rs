@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
 use zuul_images::oci::{
-    Digest, ImageReference, Platform, Reference, Registry, RepositoryName, Tag,
+    Digest, ImageReference, LayoutReference, Platform, Reference, Registry, RepositoryName, Tag,
 };
 use zuul_images::proxy::Target;
 
@@ -44,6 +44,9 @@ fuzz_target!(|text: &str| {
     if let Some(target) = again::<Target>(text) {
         assert!(target.port() > 0 && target.is_named_by_host(&target.to_string()));
         assert!(!target.host().contains(['@', '/', '[', '%']) && !target.host().ends_with('.'));
+    }
+    if let Some(layout) = again::<LayoutReference>(text) {
+        assert!(!layout.path.as_os_str().is_empty());
     }
     if let Ok(image) = text.parse::<ImageReference>() {
         // A tag that nobody named is shown too, and then is named.

@@ -1,26 +1,25 @@
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use tar::EntryType;
 
 use super::Error;
+use super::headers::Headers;
+use super::part::Part;
 use crate::oci::printable;
 
-/// Where in a tar archive its files lie. Nothing is unpacked: a name is only looked up, so one that leads
-/// out of the archive leads nowhere.
+/// Where in a tar archive its files lie. Nothing is unpacked to the disk: a name is only looked up, so one
+/// that leads out of the archive leads nowhere.
 pub(super) struct Archive {
     entries: HashMap<String, Entry>,
 }
 
 enum Entry {
-    File {
-        at: u64,
-        size: u64,
-    },
+    File(Part),
     /// The name of another entry.
     Link(String),
     /// Something that is not read, and why.
@@ -31,57 +30,46 @@ enum Entry {
 pub(super) enum Found {
     /// No entry has it.
     Nothing,
-    /// Where its content lies.
-    Part {
-        /// Offset in the archive.
-        at: u64,
-        /// Length.
-        size: u64,
-    },
+    /// Its content.
+    Part(Part),
     /// Its entry cannot be used: the rest of a sentence about it.
     Wrong(String),
 }
 
-/// How much of an archive may be names and headers: some 30,000 files, where images have hundreds.
-const MOST_HEADERS: u64 = 16 * 1024 * 1024;
-
 /// How many links in a row are followed.
 const MOST_LINKS: usize = 8;
 
-/// What other archives than a tar begin with.
-const PACKED: [(&[u8], &str); 4] = [
-    (b"\x1f\x8b", "gunzip"),
-    (b"\x28\xb5\x2f\xfd", "unzstd"),
-    (b"BZh", "bunzip2"),
-    (b"\xfd7zXZ\0", "unxz"),
-];
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// What archives begin with that are not read, and what unpacks them.
+const PACKED: [(&[u8], &str); 3] =
+    [(b"\x28\xb5\x2f\xfd", "unzstd"), (b"BZh", "bunzip2"), (b"\xfd7zXZ\0", "unxz")];
 
 impl Archive {
-    /// Reads the headers of all entries and passes over their contents.
-    pub(super) fn index(file: &File, length: u64, place: &str) -> Result<Self, Error> {
+    /// Reads the headers of all entries and passes over their contents; one that is compressed by gzip is
+    /// unpacked for that, and once more as its files are read.
+    pub(super) fn index(file: &Arc<File>, place: &str) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable { place: place.to_owned(), source };
         let foreign = |reason: String| Error::Foreign { place: place.to_owned(), reason };
+        let wrong = |error: io::Error| {
+            let reason = printable(&error.to_string(), 200);
+            foreign(format!("it is no tar archive that can be read: {reason}"))
+        };
+        let length = file.metadata().map_err(unreadable)?.len();
         let mut start = [0; 6];
         let count = file.read_at(&mut start, 0).map_err(unreadable)?;
         let start = start.get(..count).unwrap_or_default();
         if let Some((_, tool)) = PACKED.iter().find(|(magic, _)| start.starts_with(magic)) {
             return Err(foreign(format!("it is compressed; unpack it with {tool} first")));
         }
+        let headers = match start.starts_with(GZIP) {
+            true => Headers::packed(file, length),
+            false => Headers::plain(file, length),
+        };
         let mut archive = Self { entries: HashMap::new() };
-        let reader = Headers { file, at: Cell::new(0), left: Cell::new(MOST_HEADERS) };
-        let mut tar = tar::Archive::new(reader);
-        let entries = tar.entries_with_seek().map_err(unreadable)?;
-        for entry in entries {
-            let entry = entry.map_err(|error| {
-                let reason = printable(&error.to_string(), 200);
-                foreign(format!("it is no tar archive that can be read: {reason}"))
-            })?;
-            let (at, size) = (entry.raw_file_position(), entry.size());
-            if at.checked_add(size).is_none_or(|end| end > length) {
-                let reason = format!("it ends at byte {length}, in the middle of a file");
-                return Err(Error::Damaged { place: place.to_owned(), reason });
-            }
-            archive.add(&entry, at, size);
+        let mut tar = tar::Archive::new(&headers);
+        for entry in tar.entries_with_seek().map_err(unreadable)? {
+            archive.add(&entry.map_err(wrong)?, &headers).map_err(wrong)?;
         }
         Ok(archive)
     }
@@ -96,7 +84,7 @@ impl Archive {
         for _ in 0..MOST_LINKS {
             match self.entries.get(name) {
                 None => return Found::Nothing,
-                Some(Entry::File { at, size }) => return Found::Part { at: *at, size: *size },
+                Some(Entry::File(part)) => return Found::Part(part.clone()),
                 Some(Entry::Link(target)) => name = target,
                 Some(Entry::Unusable(why)) => return Found::Wrong((*why).to_owned()),
             }
@@ -104,10 +92,10 @@ impl Archive {
         Found::Wrong("is a link to a link without an end".to_owned())
     }
 
-    fn add<R: Read>(&mut self, entry: &tar::Entry<'_, R>, at: u64, size: u64) {
+    fn add<R: Read>(&mut self, entry: &tar::Entry<'_, R>, headers: &Headers) -> io::Result<()> {
         let kind = entry.header().entry_type();
         let Some(name) = text(entry.path_bytes()).and_then(|path| resolve("", &path)) else {
-            return;
+            return Ok(());
         };
         let link = || entry.link_name_bytes().as_deref().and_then(text);
         // A hard link is named from the top, a symbolic one from where it stands.
@@ -120,12 +108,14 @@ impl Archive {
             _ => None,
         };
         let made = match (kind, target) {
-            (EntryType::Regular | EntryType::Continuous, _) => Entry::File { at, size },
+            (EntryType::Regular | EntryType::Continuous, _) => {
+                Entry::File(headers.part(entry.size())?)
+            }
             (EntryType::Link | EntryType::Symlink, Some(target)) => Entry::Link(target),
             (EntryType::Link | EntryType::Symlink, None) => {
                 Entry::Unusable("is a link that leads out of the archive")
             }
-            (EntryType::Directory, _) => return,
+            (EntryType::Directory, _) => return Ok(()),
             (EntryType::GNUSparse, _) => Entry::Unusable("is stored as a sparse file"),
             _ => Entry::Unusable("is no file"),
         };
@@ -136,6 +126,7 @@ impl Archive {
                 drop(place.insert(Entry::Unusable("is in the archive twice")));
             }
         }
+        Ok(())
     }
 }
 
@@ -157,33 +148,4 @@ fn resolve(folder: &str, path: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
-}
-
-/// The archive for who reads its headers: there is a limit to how much is read, as the library takes the
-/// long names of an entry into memory, however long they are.
-struct Headers<'a> {
-    file: &'a File,
-    at: Cell<u64>,
-    left: Cell<u64>,
-}
-
-impl Read for Headers<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at.get())?;
-        let left = self.left.get().checked_sub(count as u64);
-        self.left.set(left.ok_or_else(|| io::Error::other("it has too many or too long names"))?);
-        self.at.set(self.at.get() + count as u64);
-        Ok(count)
-    }
-}
-
-impl Seek for Headers<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let to = match to {
-            SeekFrom::Current(count) => self.at.get().checked_add_signed(count),
-            SeekFrom::Start(_) | SeekFrom::End(_) => None,
-        };
-        self.at.set(to.ok_or(io::ErrorKind::InvalidInput)?);
-        Ok(self.at.get())
-    }
 }

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::files::Files;
-use crate::oci::{Digest, Manifest, media_type, printable};
+use crate::oci::{Algorithm, Digest, Digester, Manifest, media_type, printable};
 
 /// An entry of `manifest.json`, which `docker save` writes: no manifest, but the names of its parts.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -28,6 +28,7 @@ pub(super) struct Made {
 const MANIFEST: &str = "manifest.json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+const PACKED_LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// The images of `manifest.json`, each with its names.
 pub(super) fn listed(files: &Files) -> Result<Vec<(Vec<String>, Saved)>, Error> {
@@ -41,8 +42,9 @@ pub(super) fn listed(files: &Files) -> Result<Vec<(Vec<String>, Saved)>, Error> 
     Ok(saved.into_iter().map(|mut it| (it.repo_tags.take().unwrap_or_default(), it)).collect())
 }
 
-/// Makes the manifest: its layers are the tar archives as they lie there, so the digest of each is the one
-/// that the configuration names (image-spec, config.md, "Layer DiffID"), and is checked as such on its way.
+/// Makes the manifest: its layers are the tar archives as they lie there, so the digest of each that is not
+/// packed is the one that the configuration names (image-spec, config.md, "Layer DiffID"), and is checked as
+/// such on its way.
 pub(super) fn make(files: &Files, saved: &Saved) -> Result<Made, Error> {
     let wrong = |reason: String| Error::Damaged { place: files.place().to_owned(), reason };
     let shown = printable(&saved.config, 100);
@@ -54,16 +56,17 @@ pub(super) fn make(files: &Files, saved: &Saved) -> Result<Made, Error> {
         let (there, named) = (saved.layers.len(), diff_ids.len());
         return Err(wrong(format!("it has {there} layers, `{shown}` names {named}")));
     }
-    let mut names = HashMap::new();
-    let config_digest = Digest::sha256(&config);
-    let descriptor =
-        |media_type, digest: &Digest, size| Described { media_type, size, digest: digest.clone() };
-    let described = descriptor(CONFIG_TYPE, &config_digest, config.len() as u64);
-    names.insert(config_digest, saved.config.clone());
+    let described = Described {
+        media_type: CONFIG_TYPE,
+        size: config.len() as u64,
+        digest: Digest::sha256(&config),
+    };
+    let mut names = HashMap::from([(described.digest.clone(), saved.config.clone())]);
     let mut layers = Vec::new();
-    for (digest, name) in diff_ids.into_iter().zip(&saved.layers) {
-        layers.push(descriptor(LAYER_TYPE, &digest, layer_size(files, name)?));
-        names.insert(digest, name.clone());
+    for (diff_id, name) in diff_ids.into_iter().zip(&saved.layers) {
+        let layer = layer(files, name, diff_id)?;
+        names.insert(layer.digest.clone(), name.clone());
+        layers.push(layer);
     }
     let document = Document {
         schema_version: 2,
@@ -80,22 +83,44 @@ pub(super) fn make(files: &Files, saved: &Saved) -> Result<Made, Error> {
     Ok(Made { manifest, names })
 }
 
-fn layer_size(files: &Files, name: &str) -> Result<u64, Error> {
+/// A layer as it lies there. docker packs none, but others do, in archives of its kind; then its digest is
+/// found by reading it, and that it unpacks to what the configuration names.
+fn layer(files: &Files, name: &str, diff_id: Digest) -> Result<Described, Error> {
     let wrong = |reason: &str| Error::Damaged {
         place: files.place().to_owned(),
         reason: format!("its layer `{}` {reason}", printable(name, 100)),
     };
-    let mut layer = files.open(name)?.ok_or_else(|| wrong("is not there"))?;
+    let unreadable = |source| files.unreadable(name, source);
+    let layer = files.open(name)?.ok_or_else(|| wrong("is not there"))?;
     let size = layer.size();
-    let mut start = [0; 2];
-    if size >= 2 {
-        layer.read_exact(&mut start).map_err(|source| files.unreadable(name, source))?;
+    let mut start = Vec::new();
+    layer.clone().take(4).read_to_end(&mut start).map_err(unreadable)?;
+    if start.starts_with(b"\x28\xb5\x2f\xfd") {
+        return Err(wrong("is compressed by zstd, which is not read; make an OCI archive instead"));
     }
-    // Its digest is nowhere to be found, unlike that of what is in it.
-    if start == *b"\x1f\x8b" {
-        return Err(wrong("is compressed, which docker does not do; make an OCI archive instead"));
+    if !start.starts_with(b"\x1f\x8b") {
+        return Ok(Described { media_type: LAYER_TYPE, size, digest: diff_id });
     }
-    Ok(size)
+    let unpacked = layer.gunzip();
+    let unpacked = unpacked.ok_or_else(|| wrong("is compressed again; gunzip the archive"))?;
+    let unpacked = digest_of(diff_id.algorithm(), unpacked).map_err(unreadable)?;
+    if unpacked != diff_id {
+        return Err(wrong(&format!("unpacks to {unpacked}, not {diff_id}")));
+    }
+    let digest = digest_of(Algorithm::Sha256, layer).map_err(unreadable)?;
+    Ok(Described { media_type: PACKED_LAYER_TYPE, size, digest })
+}
+
+fn digest_of(algorithm: Algorithm, mut from: impl Read) -> io::Result<Digest> {
+    let mut digester = Digester::new(algorithm);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = from.read(&mut buffer)?;
+        match buffer.get(..count) {
+            None | Some([]) => return Ok(digester.finish()),
+            Some(bytes) => digester.update(bytes),
+        }
+    }
 }
 
 /// image-spec, config.md

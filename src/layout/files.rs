@@ -1,6 +1,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use rustix::fs::OFlags;
 
 use super::Error;
 use super::archive::{Archive, Found};
+use super::part::{Content, Part};
 use crate::oci::MAX_MANIFEST_BYTES;
 
 /// The files of a layout, by their names in it. Blocking.
@@ -19,14 +20,7 @@ pub(super) struct Files {
 
 enum Kept {
     Folder(PathBuf),
-    Archive { file: Arc<File>, archive: Archive },
-}
-
-/// A file, or a part of one, to be read once.
-pub(super) struct Part {
-    file: Arc<File>,
-    at: u64,
-    left: u64,
+    Archive(Archive),
 }
 
 impl Files {
@@ -52,9 +46,8 @@ impl Files {
         }
         let unreadable = |source| Error::Unreadable { place: place.clone(), source };
         let file = open(path, OFlags::empty()).map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
-        let archive = Archive::index(&file, length, &place)?;
-        Ok(Self { kept: Kept::Archive { file: Arc::new(file), archive }, place })
+        let archive = Archive::index(&Arc::new(file), &place)?;
+        Ok(Self { kept: Kept::Archive(archive), place })
     }
 
     /// `TRANSPORT:PATH`, for messages.
@@ -66,7 +59,7 @@ impl Files {
     pub(super) fn has(&self, name: &str) -> bool {
         match &self.kept {
             Kept::Folder(folder) => folder.join(name).symlink_metadata().is_ok(),
-            Kept::Archive { archive, .. } => archive.has(name),
+            Kept::Archive(archive) => archive.has(name),
         }
     }
 
@@ -78,11 +71,9 @@ impl Files {
                 Err(source) => Err(self.unreadable(name, source)),
                 Ok(part) => Ok(Some(part)),
             },
-            Kept::Archive { file, archive } => match archive.find(name) {
+            Kept::Archive(archive) => match archive.find(name) {
                 Found::Nothing => Ok(None),
-                Found::Part { at, size } => {
-                    Ok(Some(Part { file: Arc::clone(file), at, left: size }))
-                }
+                Found::Part(part) => Ok(Some(part)),
                 Found::Wrong(reason) => {
                     let place = self.place.clone();
                     Err(Error::Damaged { place, reason: format!("its `{name}` {reason}") })
@@ -121,8 +112,8 @@ impl Files {
     fn open_in(&self, folder: &Path, name: &str) -> io::Result<Part> {
         let flags = if name.starts_with("blobs/") { OFlags::empty() } else { OFlags::NOFOLLOW };
         let file = open(&folder.join(name), flags)?;
-        let left = file.metadata()?.len();
-        Ok(Part { file: Arc::new(file), at: 0, left })
+        let size = file.metadata()?.len();
+        Ok(Part::new(Content::At(Arc::new(file), 0), size))
     }
 }
 
@@ -135,27 +126,4 @@ fn open(path: &Path, flags: OFlags) -> io::Result<File> {
         return Ok(file);
     }
     Err(io::Error::other("it is no file"))
-}
-
-impl Part {
-    /// How many bytes are to come.
-    pub(super) fn size(&self) -> u64 {
-        self.left
-    }
-}
-
-impl Read for Part {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let Some(buffer) = buffer.get_mut(..most).filter(|buffer| !buffer.is_empty()) else {
-            return Ok(0);
-        };
-        let count = self.file.read_at(buffer, self.at)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.at += count as u64;
-        self.left -= count as u64;
-        Ok(count)
-    }
 }

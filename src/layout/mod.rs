@@ -11,7 +11,10 @@ mod blob;
 mod docker;
 mod error;
 mod files;
+mod gunzip;
+mod headers;
 mod names;
+mod part;
 
 use std::fmt;
 use std::path::Path;
@@ -24,6 +27,7 @@ use self::docker::{Made, Saved};
 pub use self::error::Error;
 use self::files::Files;
 use self::names::{Listed, Wanted};
+use self::part::Part;
 use crate::oci::{Choice, Descriptor, Digest, Manifest, Tag, Transport, media_type, printable};
 
 /// The bytes of a blob. The last of them come only when length and digest are right.
@@ -177,7 +181,7 @@ impl Image {
     }
 
     /// Blocking.
-    fn sized_part(&self, blob: &Descriptor) -> Result<files::Part, Error> {
+    fn sized_part(&self, blob: &Descriptor) -> Result<Part, Error> {
         let part = self.part(&blob.digest)?;
         if part.size() != blob.size {
             let (digest, wrong) = (&blob.digest, part.size());
@@ -186,7 +190,7 @@ impl Image {
         Ok(part)
     }
 
-    fn part(&self, digest: &Digest) -> Result<files::Part, Error> {
+    fn part(&self, digest: &Digest) -> Result<Part, Error> {
         let made = self.made.as_ref().and_then(|made| made.names.get(digest));
         let name = made.cloned().unwrap_or_else(|| blob_name(digest));
         self.layout.files.open(&name)?.ok_or_else(|| {

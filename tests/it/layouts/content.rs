@@ -3,7 +3,7 @@ use zuul_images::oci::Digest;
 
 use super::{copy, image, open, shown};
 use crate::support::faulty::Faulty;
-use crate::support::layouts::{archive, files, folder};
+use crate::support::layouts::{archive, files, folder, gzip};
 use crate::support::sample;
 
 /// Of several platforms, one of them an index of its own.
@@ -13,10 +13,12 @@ async fn every_platform_of_an_index_in_an_index_arrives_byte_for_byte() {
     let outer = sample::index(&[("amd64", inner), ("s390x", image("s390x"))]);
     let place = tempfile::tempdir().unwrap();
     let files = files(&[(Some("latest"), &outer)]);
+    let packed = archive(&place.path().join("image.tar"), &files);
     let sources = [
         shown("oci", &folder(&place.path().join("layout"), &files)),
-        shown("oci-archive", &archive(&place.path().join("image.tar"), &files)),
-        shown("docker-archive", &archive(&place.path().join("saved.tar"), &files)),
+        shown("oci-archive", &packed),
+        shown("oci-archive", &gzip(&packed)),
+        shown("docker-archive", &packed),
     ];
     for source in sources {
         let to = Faulty::start().await;

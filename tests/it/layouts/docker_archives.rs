@@ -4,7 +4,7 @@ use zuul_images::oci::{Content, Digest, media_type};
 
 use super::{copy, open, shown};
 use crate::support::faulty::Faulty;
-use crate::support::layouts::{Tar, archive, saved};
+use crate::support::layouts::{Tar, archive, gzip, saved};
 use crate::support::sample;
 
 #[tokio::test]
@@ -27,6 +27,55 @@ async fn the_manifest_made_of_a_docker_archive_names_its_layers_by_their_diff_id
     assert_eq!(to.memory.tag("a", "t").unwrap(), manifest.digest().as_str());
     // The same archive is always the same image.
     assert_eq!(open(&source).await.unwrap().digest(), manifest.digest());
+}
+
+/// crane, kaniko and bazel make such archives.
+#[tokio::test]
+async fn packed_layers_of_a_docker_archive_stay_packed() {
+    let layer = sample::bytes("layer", 300_000);
+    let mut files = saved(&[(&["org/img:1"], &[&layer])]);
+    let file = files.iter_mut().find(|(name, _)| name.ends_with("layer.tar")).unwrap();
+    file.1 = packed(&layer);
+    let packed = file.1.clone();
+    let place = tempfile::tempdir().unwrap();
+    let path = archive(&place.path().join("a.tar"), &files);
+    let image = open(&shown("docker-archive", &path)).await.unwrap();
+    let manifest = image.manifest(image.digest()).await.unwrap();
+    let Content::Image(content) = manifest.content() else { panic!("an index") };
+    assert_eq!(content.layers[0].media_type, sample::LAYER);
+    let to = Faulty::start().await;
+    copy(image, &to).await.unwrap();
+    assert_eq!(to.memory.blob("a", &Digest::sha256(&packed)).unwrap(), packed);
+    // A layer cannot be unpacked twice at once.
+    let error = open(&shown("docker-archive", &gzip(&path))).await.unwrap_err().to_string();
+    assert!(error.contains("gunzip the archive"), "{error}");
+}
+
+#[tokio::test]
+async fn a_packed_docker_archive_is_the_same_image() {
+    let layers = [sample::bytes("base", 600_000), sample::bytes("top", 70_000)];
+    let place = tempfile::tempdir().unwrap();
+    let path = archive(
+        &place.path().join("a.tar"),
+        &saved(&[(&["org/img:1"], &[&layers[0], &layers[1]]), (&["org/img:2"], &[&layers[1]])]),
+    );
+    let packed = gzip(&path);
+    for tag in ["1", "2"] {
+        let plain = open(&format!("{}:{tag}", shown("docker-archive", &path))).await.unwrap();
+        let image = open(&format!("{}:{tag}", shown("docker-archive", &packed))).await.unwrap();
+        assert_eq!(image.digest(), plain.digest());
+        let to = Faulty::start().await;
+        copy(image, &to).await.unwrap();
+        let layer = to.memory.blob("a", &Digest::sha256(&layers[1])).unwrap();
+        assert_eq!(layer, layers[1]);
+    }
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("it");
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::read(gzip(&path)).unwrap()
 }
 
 /// A layer that is there twice is a link in what older dockers save.
@@ -94,7 +143,13 @@ async fn what_does_not_fit_together_is_refused() {
             edited(config, &|it| it["rootfs"]["diff_ids"][0] = json!("sha256:1")),
             "digest",
         ),
-        ("a packed layer", with(layer, b"\x1f\x8b and so on".to_vec()), "is compressed"),
+        (
+            "a layer packed half",
+            with(layer, b"\x1f\x8b and so on".to_vec()),
+            "not compressed by gzip",
+        ),
+        ("another layer, packed", with(layer, packed(b"layer two")), "unpacks to"),
+        ("a layer packed by zstd", with(layer, b"\x28\xb5\x2f\xfd".to_vec()), "zstd"),
         ("no list", with(list, b"{}".to_vec()), "manifest.json"),
         ("no text", with(list, b"\xff".to_vec()), "manifest.json"),
     ] {

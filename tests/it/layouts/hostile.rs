@@ -9,7 +9,7 @@ use zuul_images::oci::Digest;
 
 use super::{copy, image, open, shown};
 use crate::support::faulty::Faulty;
-use crate::support::layouts::{Tar, archive, blob_name, files, folder};
+use crate::support::layouts::{Tar, archive, blob_name, files, folder, gzip};
 use crate::support::sample::{self, Sample};
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -60,10 +60,18 @@ async fn what_is_no_archive_of_images_is_refused_and_says_what_to_do() {
         _ => tar.file(name, bytes),
     });
     let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("whole"), &whole).unwrap();
+    let packed = fs::read(gzip(&place.path().join("whole"))).unwrap();
     for (what, bytes, said) in [
         ("nothing", Vec::new(), "no `oci-layout`"),
         ("no tar", b"{}".repeat(1000), "no tar archive"),
-        ("gzip", b"\x1f\x8b\x08\x00\x00\x00\x00\x00".to_vec(), "gunzip"),
+        ("gzip cut off", packed[..packed.len() / 2].to_vec(), "unexpected end of file"),
+        (
+            "gzip of no tar",
+            b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0".to_vec(),
+            "no `oci-layout`",
+        ),
+        ("nothing of gzip", b"\x1f\x8b\x08".to_vec(), "unexpected end of file"),
         ("zstd", b"\x28\xb5\x2f\xfd\x00\x00".to_vec(), "unzstd"),
         ("xz", b"\xfd7zXZ\x00\x00".to_vec(), "unxz"),
         ("cut off", whole[..whole.len() - 1100].to_vec(), "in the middle of a file"),
@@ -96,6 +104,22 @@ async fn a_name_without_end_does_not_fill_the_memory() {
     fs::File::options().write(true).open(&path).unwrap().set_len(41 << 30).unwrap();
     let error = open(&shown("oci-archive", &path)).await.unwrap_err().to_string();
     assert!(error.contains("too many or too long names"), "{error}");
+}
+
+/// For each file of a compressed archive something has to be kept.
+#[tokio::test]
+async fn files_without_number_in_a_compressed_archive_do_not_fill_the_memory() {
+    let mut tar = Tar::default();
+    for number in 0..600 {
+        tar.file(&number.to_string(), &[0; 50_000]);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("a.tar");
+    fs::write(&path, tar.end()).unwrap();
+    let error = open(&shown("oci-archive", &gzip(&path))).await.unwrap_err().to_string();
+    assert!(error.contains("too many files"), "{error}");
+    let error = open(&shown("oci-archive", &path)).await.unwrap_err().to_string();
+    assert!(error.contains("no `oci-layout`"), "{error}");
 }
 
 #[tokio::test]

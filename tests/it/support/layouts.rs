@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 use zuul_images::oci::{Digest, media_type};
 
+use super::engines::{needed, said};
 use super::sample::Sample;
 
 /// Where image-spec, annotations.md, has the name of an image.
@@ -90,6 +91,12 @@ pub fn archive(path: &Path, files: &[(String, Vec<u8>)]) -> PathBuf {
     }
     fs::write(path, tar.end()).unwrap();
     path.to_owned()
+}
+
+/// The same as gzip packs it.
+pub fn gzip(path: &Path) -> PathBuf {
+    said(&needed("gzip", "gzip").arg("--keep").arg(path).output().unwrap());
+    PathBuf::from(format!("{}.gz", path.display()))
 }
 
 /// A tar archive in which everything is allowed.
