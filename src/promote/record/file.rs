@@ -118,6 +118,13 @@ impl RecordFile {
     }
 }
 
+impl Drop for RecordFile {
+    /// A program that is being started meanwhile holds a copy of the file for a moment, and the lock with it.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 fn read(file: &File) -> io::Result<String> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
