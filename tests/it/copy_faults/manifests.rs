@@ -8,7 +8,7 @@ use super::Side::{Destination, Source};
 use super::reading::other_digest;
 use super::scene::Scene;
 use super::writing::error;
-use super::{Row, play, row};
+use super::{Maker, Row, play, row};
 use crate::support::faulty::Fault::{self, *};
 
 const GET: Method = Method::GET;
@@ -78,6 +78,30 @@ const READ: &[Row] = &[
         Done,
     )
     .over_an_older_image(),
+];
+
+const REFERRERS: &[Row] = &[
+    row(
+        Source,
+        "a list of referrers that is cut off is asked for again",
+        |it| it.once(GET, "/referrers/", CutAfter(5)),
+        DoneAnd(|it| assert_eq!(it.count(GET, "/referrers/"), 2)),
+    )
+    .only(Maker::Us),
+    row(
+        Source,
+        "referrers that cannot be listed leave the tag alone",
+        |it| it.always(GET, "/referrers/", Answer(500, vec![], String::new())),
+        Fails("server", &["listing the referrers", "500 Internal Server Error"]),
+    )
+    .only(Maker::Us),
+    row(
+        Source,
+        "a list of referrers that is none is an error of the registry",
+        |it| it.always(GET, "/referrers/", Answer(200, html(), "<html>Welcome</html>".to_owned())),
+        Fails("protocol", &["listing the referrers", "its list of referrers is none"]),
+    )
+    .only(Maker::Us),
 ];
 
 const LOOKED_FOR: &[Row] = &[
@@ -175,6 +199,11 @@ const WRITTEN: &[Row] = &[
 #[test]
 fn manifests_that_are_read() {
     play(READ);
+}
+
+#[test]
+fn referrers_that_are_listed() {
+    play(REFERRERS);
 }
 
 #[test]
