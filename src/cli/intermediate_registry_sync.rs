@@ -13,8 +13,8 @@ use super::progress::Bars;
 use crate::copy::Options;
 use crate::layout::Layout;
 use crate::oci::{ImageReference, LayoutReference, Location, Platform};
-use crate::sync::{self, Build, BuildId, Moved, Pull as Artifacts, Pulled};
-use crate::zuul::{self, Connection, ImageList, Label, MirrorList};
+use crate::sync::{self, Build, Moved, Pull as Artifacts, Pulled};
+use crate::zuul::{self, BuildId, Connection, ImageList, Label, MirrorList};
 
 /// Move images between a buildset registry and the intermediate registry, and from any registry to any
 ///

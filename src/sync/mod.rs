@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use self::mirror::mirror;
 pub use self::pull::{Pull, Pulled, PulledImage, pull};
-pub use self::push::{Build, BuildId, push};
+pub use self::push::{Build, push};
 pub use self::references::{copy, copy_all_tags};
 use crate::copy::{Item, Outcome};
 use crate::oci::ImageReference;

@@ -4,10 +4,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::lazy::{Lazy, Left};
-use super::{BuildId, Error, RegistryItem};
+use super::{Error, RegistryItem};
 use crate::client::Client;
 use crate::copy::{self, Builds, ImageOutcome, Item, Options, PlannedBlob, Progress, Totals};
-use crate::oci::{ImageReference, Reference, Registry, RepositoryName, Tag, printable};
+use crate::oci::{ImageReference, Registry, printable};
 use crate::zuul::{ImageArtifact, Label, Origin, Returned, path_below_registry};
 
 /// How much of what an untrusted job wrote is shown, in characters.
@@ -154,13 +154,7 @@ impl Pull<'_> {
         let refuse = |reason: String| Error::Refused { name: name(), reason };
         let metadata = &artifact.metadata;
         let name = path_below_registry(&metadata.repository).map_err(|e| refuse(e.to_string()))?;
-        let found = source(&artifact.url, &name, &metadata.tag, self.from);
-        let (from, build) = found.ok_or_else(|| {
-            let (from, tag) = (self.from, &metadata.tag);
-            let expected = format!("docker://{from}/{name}:<32 hexadecimal digits>_{tag}");
-            let url = printable(&artifact.url, LONGEST_SHOWN);
-            refuse(format!("its url `{url}` is not {expected}"))
-        })?;
+        let (from, build) = artifact.source(self.from).map_err(refuse)?;
         let to = ImageReference {
             registry: self.to.clone(),
             repository: name.canonical(),
@@ -186,27 +180,6 @@ impl Pull<'_> {
             },
         })
     }
-}
-
-/// The image a url means and the build that pushed it, if it is one that a push of it would return.
-fn source(
-    url: &str,
-    name: &RepositoryName,
-    tag: &Tag,
-    from: &Registry,
-) -> Option<(ImageReference, Label)> {
-    let source: ImageReference =
-        url.starts_with("docker://").then(|| url.parse().ok()).flatten()?;
-    let Reference::Tag(found) = &source.reference else {
-        return None;
-    };
-    let (build, rest) = found.as_str().split_once('_')?;
-    let fits = source.registry == *from
-        && source.repository == *name
-        && BuildId::is_valid(build)
-        && rest == tag.as_str();
-    let build = build.parse().ok()?;
-    fits.then_some((source, build))
 }
 
 #[cfg(test)]

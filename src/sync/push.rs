@@ -1,11 +1,10 @@
-use std::fmt;
-use std::str::FromStr;
-
 use super::{Error, Moved};
 use crate::client::Client;
 use crate::copy::{self, Builds, Item, Options, Progress, Source};
 use crate::oci::{self, ImageReference, Registry};
-use crate::zuul::{ImageArtifact, ImageList, Label, Origin, Returned, path_below_registry};
+use crate::zuul::{
+    BuildId, ImageArtifact, ImageList, Label, Origin, Returned, path_below_registry,
+};
 
 /// The build that pushes.
 #[derive(Debug, Clone)]
@@ -20,46 +19,14 @@ pub struct Build {
     pub change: Option<Label>,
 }
 
-/// `zuul.build`: 32 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuildId(String);
-
 impl Build {
     fn origin(&self) -> Origin {
         Origin {
             tenant: self.tenant.clone(),
             project: self.project.clone(),
             change: self.change.clone(),
-            build: self.id.0.parse().ok(),
+            build: self.id.label(),
         }
-    }
-}
-
-impl BuildId {
-    /// Whether `text` is a build's identity.
-    #[must_use]
-    pub fn is_valid(text: &str) -> bool {
-        text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    }
-}
-
-impl FromStr for BuildId {
-    type Err = oci::Error;
-
-    fn from_str(value: &str) -> Result<Self, oci::Error> {
-        if Self::is_valid(value) {
-            return Ok(Self(value.to_owned()));
-        }
-        Err(oci::Error::Tag {
-            value: value.chars().take(80).flat_map(char::escape_debug).collect(),
-            reason: "a Zuul build is 32 digits of 0-9 and a-f",
-        })
-    }
-}
-
-impl fmt::Display for BuildId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

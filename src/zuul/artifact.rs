@@ -3,8 +3,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Document, Error, Label, Secrecy};
-use crate::oci::{Digest, Platform, Tag};
+use super::{BuildId, Document, Error, Label, Secrecy, path_below_registry};
+use crate::oci::{Digest, ImageReference, Platform, Reference, Registry, Tag, printable};
 
 /// The part of a report that `zuul_return` takes as `data.zuul`.
 #[derive(Debug, Serialize)]
@@ -87,6 +87,9 @@ pub struct UploadMetadata {
 const IMAGE: &str = "container_image";
 const UPLOAD: &str = "container_image_upload";
 
+/// How much of what an untrusted job wrote is shown, in characters.
+const LONGEST_SHOWN: usize = 400;
+
 /// A name Zuul gives, as text or number. What is neither is for people only, and left out.
 fn lenient<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Label>, D::Error> {
     let text = match Value::deserialize(from)? {
@@ -113,6 +116,32 @@ impl ImageArtifact {
             project: None,
             change: None,
         }
+    }
+
+    /// The image that the url means and the build that pushed it, which is one that a push of it to
+    /// `intermediate` would have returned: untrusted jobs write artifacts.
+    ///
+    /// # Errors
+    /// Says what the url should have been.
+    pub fn source(&self, intermediate: &Registry) -> Result<(ImageReference, Label), String> {
+        let ImageMetadata { repository, tag, .. } = &self.metadata;
+        let name = path_below_registry(repository).map_err(|error| error.to_string())?;
+        let source = self.url.starts_with("docker://").then(|| self.url.parse().ok()).flatten();
+        let pushed = |source: ImageReference| {
+            let Reference::Tag(found) = &source.reference else { return None };
+            let (build, rest) = found.as_str().split_once('_')?;
+            let fits = source.registry == *intermediate
+                && source.repository == name
+                && BuildId::is_valid(build)
+                && rest == tag.as_str();
+            let build = build.parse().ok()?;
+            fits.then_some((source, build))
+        };
+        source.and_then(pushed).ok_or_else(|| {
+            let url = printable(&self.url, LONGEST_SHOWN);
+            let form = "<32 hexadecimal digits>";
+            format!("its url `{url}` is not docker://{intermediate}/{name}:{form}_{tag}")
+        })
     }
 }
 

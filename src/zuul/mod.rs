@@ -6,6 +6,7 @@
 //! every room may use it, it uses only `oci`.
 
 mod artifact;
+mod build;
 mod change;
 mod connection;
 mod credentials;
@@ -19,6 +20,7 @@ mod pointer;
 pub use self::artifact::{
     ImageArtifact, Returned, UploadArtifact, image_artifacts, read_artifacts,
 };
+pub use self::build::BuildId;
 pub use self::change::{TemporaryPrefix, Word};
 pub use self::connection::Connection;
 pub use self::credentials::{ApiKind, RegistryCredentials, RegistryLogin};
