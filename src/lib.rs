@@ -4,8 +4,8 @@
 //! (`tests/it/house.rs` checks it):
 //!
 //! ```text
-//! bin → cli → {sync, upload} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
-//!       cli → promote → client;   upload → layout
+//! bin → cli → {sync, upload, promote} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
+//!       upload → layout;   promote → webapi
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client;   cli → sweep → removal → {client, webapi};   webapi → {http, auth}
 //! leaves: zuul, hostconfig

@@ -173,7 +173,11 @@ impl From<promote::Error> for Failure {
     fn from(error: promote::Error) -> Self {
         match error {
             promote::Error::Refused(_) => Self::refused(error),
+            promote::Error::Input(error) => error.into(),
             promote::Error::Client(error) => error.into(),
+            promote::Error::Zuul(error) => error.into(),
+            promote::Error::NoBuild { .. } => Self::failed("not-found", error),
+            promote::Error::Copy(error) => error.into(),
             promote::Error::Interrupted => Self::failed("interrupted", error),
             promote::Error::Broken { ref item, .. } => {
                 let item = item.clone();

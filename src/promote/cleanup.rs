@@ -33,7 +33,7 @@ pub enum Removed {
     Failed(String),
 }
 
-/// Removes the temporary tags, by tag and never by digest: that would take the final tag along. A
+/// Removes the temporary tags, of the final tags' own repositories only, by tag and never by digest: that would take the final tag along. A
 /// failure is told and logged but fails nothing, the promotion is already done. An interruption leaves
 /// the others where they are.
 pub(super) async fn all(
@@ -45,7 +45,7 @@ pub(super) async fn all(
     let temporary = verified.iter().filter_map(|verified| {
         let promotion = verified.promotion;
         match &promotion.from.reference {
-            Reference::Tag(tag) if *tag != promotion.to.tag => {
+            Reference::Tag(tag) if *tag != promotion.to.tag && !promotion.is_carried() => {
                 seen.insert(&promotion.from).then_some((verified, &promotion.from.reference))
             }
             _ => None,

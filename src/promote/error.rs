@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::RecordError;
-use crate::client;
+use crate::{client, copy, webapi, zuul};
 
 /// Why nothing was promoted, or nothing rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -10,11 +10,29 @@ pub enum Error {
     /// A safety rule forbids it; nothing was written.
     #[error("refused, nothing was written: {}", Reasons(.0))]
     Refused(Vec<String>),
+    /// The input names something that cannot be, or a login that may not be used.
+    #[error(transparent)]
+    Input(#[from] zuul::Error),
     /// A registry could not be asked; nothing was written.
     #[error(transparent)]
     Client(#[from] client::Error),
-    /// Broken off before the first write.
-    #[error("interrupted; nothing was written")]
+    /// Zuul could not be asked.
+    #[error(transparent)]
+    Zuul(#[from] webapi::Error),
+    /// Zuul has built nothing of the kind.
+    #[error(
+        "Zuul has no successful build for `{query}`; check --zuul-query, and that the job it names has ended \
+         for this change"
+    )]
+    NoBuild {
+        /// What it was asked for.
+        query: String,
+    },
+    /// An image could not be brought to the repository of its final tag; no tag was written.
+    #[error(transparent)]
+    Copy(#[from] copy::Error),
+    /// Broken off before the first write of a tag.
+    #[error("interrupted; no tag was written")]
     Interrupted,
     /// A write failed.
     #[error("{item}: {cause}; {undone}")]

@@ -13,12 +13,19 @@
 //! A tag that is right already costs one request: HEAD where a record says that it was written, GET
 //! where only the digest is known beforehand. Children of an index are asked for once each.
 //!
+//! What waits in another repository – what a build pushed to the intermediate registry – is brought to that of
+//! its final tag first, by digest (`carry`), when everything is verified; the tags are written as above.
+//!
 //! Before the first write all of it stands on the disk where a `record` is kept: a run that was killed is
 //! finished or put back by the next one, and `rollback` takes a finished one back.
 
+mod builds;
+mod carry;
 mod cleanup;
 mod error;
+mod history;
 mod interrupt;
+mod list;
 mod outcome;
 mod record;
 mod rollback;
@@ -31,26 +38,31 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
+pub use self::builds::Built;
 pub use self::cleanup::{Cleanup, Removed};
 pub use self::error::Error;
+pub use self::history::KnownImage;
 pub use self::interrupt::{Interrupt, Interrupter};
+pub use self::list::List;
 pub use self::outcome::{Promoted, PromotedTag, Totals};
 use self::record::Record;
 pub use self::record::RecordError;
 pub use self::rollback::{PutBack, RolledBack, RolledBackTag, rollback};
 use self::settle::Settled;
 use crate::client::Client;
+use crate::copy::Progress;
 use crate::oci::{Digest, ImageReference, Registry, RepositoryName, Tag};
-use crate::zuul::RegistryCredentials;
+use crate::zuul::{Origin, RegistryCredentials};
 
 /// One tag to write.
 #[derive(Debug, Clone)]
 pub struct Promotion {
     /// The repository as the job spells it, for messages and reports.
     pub repository: String,
-    /// What waits, by its temporary tag.
+    /// What waits: an image in the repository of the final tag, by its temporary tag, or one elsewhere, which
+    /// is brought there first.
     pub from: ImageReference,
-    /// The final tag, in the same repository.
+    /// The final tag.
     pub to: FinalTag,
     /// The digest it must be, where the upload recorded it.
     pub expected: Option<Digest>,
@@ -79,7 +91,7 @@ pub enum Current {
 }
 
 /// What may happen, and how.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options<'a> {
     /// Verify only.
     pub dry_run: bool,
@@ -87,6 +99,12 @@ pub struct Options<'a> {
     pub keep_temporary_tags: bool,
     /// Allow an index that lacks a platform of the one it replaces.
     pub allow_lost_platforms: bool,
+    /// Allow to replace the image of a change of the same branch that merged later.
+    pub move_back: bool,
+    /// Images of which it is known what they were built for, the newest last.
+    pub known: &'a [KnownImage],
+    /// Whom images of another registry are read for: it may refuse those of another tenant.
+    pub reader: Option<Origin>,
     /// How many tags are looked at, or written, at once.
     pub parallel: usize,
     /// Where to keep what undoes the promotion.
@@ -95,6 +113,8 @@ pub struct Options<'a> {
     pub credentials: Option<&'a RegistryCredentials>,
     /// What breaks it off.
     pub interrupt: Interrupt,
+    /// Is told of blobs that are brought from elsewhere.
+    pub progress: &'a dyn Progress,
 }
 
 impl Default for Options<'_> {
@@ -103,10 +123,14 @@ impl Default for Options<'_> {
             dry_run: false,
             keep_temporary_tags: false,
             allow_lost_platforms: false,
+            move_back: false,
+            known: &[],
+            reader: None,
             parallel: 8,
             record: None,
             credentials: None,
             interrupt: Interrupt::never(),
+            progress: &(),
         }
     }
 }
@@ -123,9 +147,13 @@ pub async fn promote(
     let (started, before) = (Instant::now(), client.statistics());
     let mut interrupt = options.interrupt.clone();
     let mut record = Record::open(options.record, options.dry_run).await?;
-    let settling = settle::verified(client, promotions, options, record.as_mut());
-    let Settled { verified, unfinished } = tokio::select! {
-        settled = settling => settled?,
+    let preparing = async {
+        let settled = settle::verified(client, promotions, options, record.as_mut()).await?;
+        let carried = carry::all(client, &settled.verified, options).await?;
+        Ok::<_, Error>((settled, carried))
+    };
+    let (Settled { verified, unfinished }, carried) = tokio::select! {
+        prepared = preparing => prepared?,
         () = interrupt.next() => return Err(Error::Interrupted),
     };
     let mut cleanup = Vec::new();
@@ -143,7 +171,15 @@ pub async fn promote(
         totals: Totals::since(started, before, client.statistics(), manifests_written),
         promoted: verified.iter().map(PromotedTag::from).collect(),
         cleanup,
+        carried,
     })
+}
+
+impl Promotion {
+    /// Whether it waits in another repository than that of its final tag.
+    fn is_carried(&self) -> bool {
+        self.from.registry != self.to.registry || self.from.repository != self.to.repository
+    }
 }
 
 impl FinalTag {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Cleanup;
 use super::verify::Verified;
+use crate::copy;
 use crate::http::Statistics;
 use crate::oci::{Digest, Tag};
 
@@ -16,6 +17,9 @@ pub struct Promoted {
     pub promoted: Vec<PromotedTag>,
     /// What became of the temporary tags.
     pub cleanup: Vec<Cleanup>,
+    /// What was brought from other repositories; none where all waited in their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried: Option<copy::Totals>,
     /// Sums.
     pub totals: Totals,
 }

@@ -59,6 +59,8 @@ pub struct Build {
     pub result: Option<String>,
     /// When it ended.
     pub end_time: Option<Timestamp>,
+    /// When what it was run for entered the pipeline.
+    pub event_timestamp: Option<Timestamp>,
     /// The pipeline it ran in.
     pub pipeline: Option<String>,
     /// What it was run for.
@@ -183,6 +185,8 @@ struct Entry {
     result: Option<String>,
     #[serde(default, deserialize_with = "moment")]
     end_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "moment")]
+    event_timestamp: Option<Timestamp>,
     pipeline: Option<String>,
     #[serde(rename = "ref")]
     reference: Option<NameOrRef>,
@@ -212,6 +216,7 @@ impl From<Entry> for Build {
             job_name: entry.job_name,
             result: entry.result,
             end_time: entry.end_time,
+            event_timestamp: entry.event_timestamp,
             pipeline: entry.pipeline,
             reference: match entry.reference {
                 Some(NameOrRef::Ref(reference)) => reference,
@@ -256,6 +261,7 @@ mod tests {
         for wrong in [
             json!({"uuid": 3}),
             json!({"end_time": "yesterday"}),
+            json!({"event_timestamp": 5}),
             json!({"artifacts": {}}),
             json!({"ref": {"change": []}}),
             json!({"change": {}}),
@@ -272,12 +278,14 @@ mod tests {
             "_id": 7, "uuid": "aa", "job_name": "build", "result": "SUCCESS", "held": false,
             "start_time": "2026-01-02T03:04:05", "end_time": "2026-01-02T03:05:05",
             "pipeline": "gate", "buildset": {"uuid": "bb"}, "artifacts": [artifact],
+            "event_timestamp": "2026-01-02T03:00:00",
             "ref": {"project": "org/p", "branch": "main", "change": 1001, "patchset": "2",
                     "ref": "refs/changes/01/1001/2", "oldrev": null, "newrev": null},
         });
         let flat = json!({
             "uuid": "aa", "job_name": "build", "result": "SUCCESS", "pipeline": "gate",
             "end_time": "2026-01-02T03:05:05", "artifacts": [artifact],
+            "event_timestamp": "2026-01-02T03:00:00",
             "project": "org/p", "branch": "main", "change": 1001, "patchset": "2",
             "ref": "refs/changes/01/1001/2", "newrev": null,
         });
@@ -285,6 +293,7 @@ mod tests {
         assert_eq!(build, self::build(flat).unwrap());
         assert_eq!(build.reference.change.as_deref(), Some("1001"));
         assert_eq!(build.end_time.unwrap().to_string(), "2026-01-02T03:05:05Z");
+        assert_eq!(build.event_timestamp.unwrap().to_string(), "2026-01-02T03:00:00Z");
         assert!(build.succeeded());
     }
 

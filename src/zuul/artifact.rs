@@ -3,7 +3,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{BuildId, Document, Error, Label, Secrecy, path_below_registry};
+use super::{
+    BuildId, Document, Error, Label, Provenance, Secrecy, path_below_registry, provenance,
+};
 use crate::oci::{Digest, ImageReference, Platform, Reference, Registry, Tag, printable};
 
 /// The part of a report that `zuul_return` takes as `data.zuul`.
@@ -30,10 +32,10 @@ pub struct ImageArtifact {
     /// What is behind the url.
     pub metadata: ImageMetadata,
     /// The project it is of; Zuul says so when it hands artifacts to a job.
-    #[serde(default, skip_serializing, deserialize_with = "lenient")]
+    #[serde(default, skip_serializing, deserialize_with = "provenance::lenient")]
     pub project: Option<Label>,
     /// The change it is of, likewise.
-    #[serde(default, skip_serializing, deserialize_with = "lenient")]
+    #[serde(default, skip_serializing, deserialize_with = "provenance::lenient")]
     pub change: Option<Label>,
 }
 
@@ -61,6 +63,9 @@ pub struct UploadArtifact {
     pub url: String,
     /// What was uploaded.
     pub metadata: UploadMetadata,
+    /// What it was built for, as far as Zuul says it.
+    #[serde(flatten, skip_serializing)]
+    pub built_for: Provenance,
 }
 
 /// `metadata` of an [`UploadArtifact`].
@@ -89,16 +94,6 @@ const UPLOAD: &str = "container_image_upload";
 
 /// How much of what an untrusted job wrote is shown, in characters.
 const LONGEST_SHOWN: usize = 400;
-
-/// A name Zuul gives, as text or number. What is neither is for people only, and left out.
-fn lenient<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Label>, D::Error> {
-    let text = match Value::deserialize(from)? {
-        Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
-        _ => return Ok(None),
-    };
-    Ok(text.parse().ok())
-}
 
 impl ImageArtifact {
     /// The artifact of `repository:tag` at `url`.
@@ -161,6 +156,7 @@ impl UploadArtifact {
                 platforms: Vec::new(),
                 patchset: None,
             },
+            built_for: Provenance::default(),
         }
     }
 
@@ -209,14 +205,19 @@ fn flatten(value: Value) -> Option<Vec<Value>> {
 }
 
 /// The artifacts of the builds API's answer, oldest build first as everywhere else: the API names the
-/// newest first. Builds that did not succeed have nothing to offer.
+/// newest first. Builds that did not succeed have nothing to offer. What the answer says of a build stands
+/// in its artifacts then, as Zuul has it when it hands artifacts to a job.
 fn of_builds(builds: Vec<Value>) -> Option<Vec<Value>> {
     let mut artifacts = Vec::new();
     for build in builds.into_iter().rev() {
         let Value::Object(mut build) = build else { return None };
         let succeeded = build.get("result").and_then(Value::as_str).is_none_or(|r| r == "SUCCESS");
+        let said = provenance::of_build(&build);
         if let Some(found) = build.remove("artifacts").filter(|_| succeeded) {
-            artifacts.extend(flatten(found)?);
+            artifacts.extend(flatten(found)?.into_iter().map(|mut artifact| {
+                artifact.as_object_mut().into_iter().for_each(|it| it.extend(said.clone()));
+                artifact
+            }));
         }
     }
     Some(artifacts)
@@ -297,6 +298,30 @@ mod tests {
         let answer = json!([of("failed", "FAILURE"), of("new", "SUCCESS"), of("old", "SUCCESS")]);
         let names = flatten(answer).unwrap().into_iter().map(|artifact| artifact["name"].clone());
         assert_eq!(names.collect::<Vec<_>>(), ["old", "new"]);
+    }
+
+    #[test]
+    fn what_the_api_says_of_a_build_stands_in_its_artifacts() {
+        let artifact = json!({"name": "q.io/a:change_2_b", "url": "u", "change": "forged", "metadata": {
+            "type": "container_image_upload", "repository": "q.io/a", "tag": "b",
+            "temporary_tag": "change_2_b", "digest": Digest::sha256(b"")}});
+        let of = json!({"project": "p", "branch": "master", "change": 2});
+        let end = "2026-01-02T03:04:05";
+        let mut flat =
+            json!({"result": "SUCCESS", "end_time": end, "ref": "refs/x", "artifacts": [artifact]});
+        flat.as_object_mut().unwrap().extend(of.as_object().unwrap().clone());
+        let nested =
+            json!({"result": "SUCCESS", "end_time": end, "ref": of, "artifacts": [artifact]});
+        for build in [flat, nested] {
+            let uploads = UploadArtifact::all(&flatten(json!([build])).unwrap()).unwrap();
+            let built_for = &uploads[0].built_for;
+            let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string).unwrap();
+            let said = [&built_for.project, &built_for.branch, &built_for.change].map(text);
+            assert_eq!(said, ["p", "master", "2"]);
+            assert_eq!(built_for.ended.unwrap().to_string(), "2026-01-02T03:04:05Z");
+            // It is what others say of it, not a part of it.
+            assert!(serde_json::to_value(&uploads[0]).unwrap().get("branch").is_none());
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod images;
 mod mirror;
 mod origin;
 mod pointer;
+mod provenance;
 
 pub use self::artifact::{
     ImageArtifact, Returned, UploadArtifact, image_artifacts, read_artifacts,
@@ -32,6 +33,7 @@ pub use self::images::{ImageList, ZuulImage, path_below_registry};
 pub use self::mirror::{MirrorList, Mirrored};
 pub use self::origin::{Label, Origin};
 pub use self::pointer::{Pointer, PointerUrl, PullToken};
+pub use self::provenance::Provenance;
 
 use crate::oci::printable;
 

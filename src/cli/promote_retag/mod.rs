@@ -20,6 +20,7 @@ use self::rollback::Rollback;
 use self::sweep::Sweep;
 use super::args::{Common, Network};
 use super::exit::Failure;
+use super::progress::Bars;
 use crate::promote::Options;
 use crate::zuul::RegistryCredentials;
 
@@ -42,6 +43,9 @@ Examples:
   promote-retag promote --images images.yaml --pipeline periodic --dry-run
   promote-retag promote --images images.yaml --change 1001 --uploads results.json --record 1001.jsonl
   promote-retag rollback --record 1001.jsonl --dry-run
+  promote-retag promote --images images.yaml --change 1001 --method intermediate-registry \
+    --zuul-api https://zuul.example.org/api/tenant/example --intermediate intermediate.yaml \
+    --zuul-query 'change=1001&patchset=2&pipeline=gate&job_name=build-image'
   promote-retag retag quay.io/org/img:change_1001_latest latest stable --expect-current absent
   promote-retag delete-tag quay.io/org/img:change_1001_latest --credentials login.yaml
 
@@ -100,7 +104,10 @@ struct Rules {
 pub fn main() -> ExitCode {
     let Arguments { common, command } = Arguments::parse();
     match command {
-        Command::Promote(arguments) => super::run(&common, arguments.run()),
+        Command::Promote(arguments) => super::run(&common, async {
+            let bars = Bars::new(common.quiet);
+            arguments.run(&bars).await
+        }),
         Command::Retag(arguments) => super::run(&common, arguments.run()),
         Command::Rollback(arguments) => super::run(&common, arguments.run()),
         Command::DeleteTag(arguments) => super::run(&common, arguments.run()),

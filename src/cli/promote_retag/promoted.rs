@@ -1,4 +1,4 @@
-use crate::cli::output::{Report, table};
+use crate::cli::output::{Report, bytes, table};
 use crate::oci::Digest;
 use crate::promote::{Cleanup, Promoted, Removed};
 
@@ -28,6 +28,15 @@ impl Report for Promoted {
                 Removed::Failed(error) => format!("stays: {error}"),
             };
             text.push_str(&format!("temporary tag {repository}:{tag} {why}\n"));
+        }
+        if let Some(carried) = &self.carried {
+            text.push_str(&format!(
+                "{} blobs moved ({}), {} mounted, {} already there\n",
+                carried.blobs_moved,
+                bytes(carried.bytes_moved),
+                carried.blobs_mounted,
+                carried.blobs_present
+            ));
         }
         let totals = &self.totals;
         text.push_str(&format!(

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 pub(super) use self::below::Below;
 use self::sources::{Sources, Wanted};
 use super::record::{Batch, Before};
-use super::{Current, Error, Options, Promotion};
+use super::{Current, Error, Options, Promotion, history};
 use crate::client::{self, Client, Repository, Sight};
 use crate::oci::{Digest, Manifest, Reference};
 
@@ -45,12 +45,14 @@ pub(super) async fn all<'a>(
     options: &Options<'_>,
     recorded: Option<&Batch>,
 ) -> Result<Vec<Verified<'a>>, Error> {
-    let wanted = promotions.iter().map(|promotion| Wanted::new(client, promotion, recorded));
+    let wanted =
+        promotions.iter().map(|promotion| Wanted::new(client, promotion, options, recorded));
     let looks = stream::iter(wanted).map(early).buffered(options.parallel.max(1));
     let looks: Vec<Look<'a>> = looks.try_collect().await?;
     let open = || looks.iter().filter(|look| !look.is_right());
     let sources = Sources::read(open().map(|look| &look.wanted), options.parallel).await?;
-    let roots = open().filter_map(|look| {
+    // What waits elsewhere is looked through when it is carried.
+    let roots = open().filter(|look| !look.wanted.promotion.is_carried()).filter_map(|look| {
         let waiting = sources.waiting(&look.wanted).ok()?;
         Some((&look.wanted.repository, waiting))
     });
@@ -156,9 +158,15 @@ async fn judge<'a>(
     if let Some(manifest) = waiting
         && sight.held() != Some(manifest.digest())
     {
-        reasons.extend(below.objections(&wanted.repository, manifest));
+        if !promotion.is_carried() {
+            reasons.extend(below.objections(&wanted.repository, manifest));
+        }
         if let (false, Some(before)) = (options.allow_lost_platforms, &before) {
-            reasons.extend(platforms::lost(&wanted.repository, below, before, manifest).await?);
+            reasons.extend(platforms::lost(&wanted, below, before, manifest).await?);
+        }
+        if let (false, Some(before)) = (options.move_back, sight.held()) {
+            let (known, after) = (options.known, manifest.digest());
+            reasons.extend(history::moves_back(known, promotion, before, after));
         }
     }
     match (waiting, reasons.is_empty()) {

@@ -4,6 +4,7 @@ use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 
 use super::below::Below;
+use super::sources::Wanted;
 use crate::client::{self, Repository};
 use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
 
@@ -15,7 +16,7 @@ const MAX_INDEXES: usize = 100;
 /// What is lost for those who pull the tag if `after` takes the place of an index. A single image has the
 /// platform that its configuration names.
 pub(super) async fn lost(
-    repository: &Repository,
+    wanted: &Wanted<'_>,
     below: &Below,
     before: &Manifest,
     after: &Manifest,
@@ -23,13 +24,15 @@ pub(super) async fn lost(
     if matches!(before.content(), Content::Image(_)) {
         return Ok(None);
     }
-    let had = named(repository, below, before).await?;
+    let had = named(&wanted.repository, below, before).await?;
     if had.is_empty() {
         return Ok(None);
     }
     let has = match after.content() {
-        Content::Index(_) => named(repository, below, after).await?,
-        Content::Image(image) => configured(repository, &image.config).await?.into_iter().collect(),
+        Content::Index(_) => named(&wanted.source, below, after).await?,
+        Content::Image(image) => {
+            configured(&wanted.source, &image.config).await?.into_iter().collect()
+        }
     };
     let lost: Vec<String> = had.difference(&has).map(ToString::to_string).collect();
     Ok((!lost.is_empty()).then(|| {

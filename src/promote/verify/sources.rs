@@ -4,8 +4,8 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::client::{self, Client, Repository};
 use crate::oci::{Digest, ImageReference, Manifest, Reference};
-use crate::promote::Promotion;
 use crate::promote::record::Batch;
+use crate::promote::{Options, Promotion};
 
 /// A promotion and where it takes place.
 pub(super) struct Wanted<'a> {
@@ -13,16 +13,27 @@ pub(super) struct Wanted<'a> {
     /// That of the final tag. Asking as a writer from the start finds a wrong login before anything is
     /// written.
     pub(super) repository: Repository,
+    /// That of what waits.
+    pub(super) source: Repository,
     /// The digest an earlier run wrote under the final tag from the same source.
     pub(super) recorded: Option<Digest>,
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn new(client: &Client, promotion: &'a Promotion, recorded: Option<&Batch>) -> Self {
+    pub(super) fn new(
+        client: &Client,
+        promotion: &'a Promotion,
+        options: &Options<'_>,
+        recorded: Option<&Batch>,
+    ) -> Self {
         let to = &promotion.to;
         let repository = client.repository(&to.registry, &to.repository).writable();
+        let source = match promotion.is_carried() {
+            true => client.image(&promotion.from).for_build(options.reader.as_ref()),
+            false => repository.clone(),
+        };
         let recorded = recorded.and_then(|batch| batch.digest(promotion)).cloned();
-        Self { promotion, repository, recorded }
+        Self { promotion, repository, source, recorded }
     }
 
     /// The digest to look for where the temporary tag is gone.
@@ -93,7 +104,7 @@ impl Sources {
         let once = images.filter(|(_, image)| seen.insert(image.clone()));
         let read =
             stream::iter(once).map(async |(wanted, image): (&Wanted<'_>, ImageReference)| {
-                let manifest = wanted.repository.manifest(&image.reference).await?;
+                let manifest = wanted.source.manifest(&image.reference).await?;
                 Ok((image, manifest))
             });
         let read: Vec<_> = read.buffer_unordered(parallel.max(1)).try_collect().await?;

@@ -258,7 +258,7 @@ async fn a_run_that_is_told_to_end_before_it_writes_says_so() {
     terminate(child.id());
     let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
     let (document, said) = failure(&output, 1);
-    assert!(said.contains("nothing was written"), "{said}");
+    assert!(said.contains("no tag was written"), "{said}");
     assert_eq!(document["error"]["kind"], "interrupted");
 }
 

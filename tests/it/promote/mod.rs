@@ -1,6 +1,8 @@
 //! Promotion where things go wrong: all or nothing, what undoes it, and what that costs.
 
 mod cleanup;
+mod history;
+mod intermediate;
 mod killed;
 mod races;
 mod record;

@@ -2,6 +2,7 @@
 
 pub mod alone;
 pub mod browser;
+pub mod builds;
 pub mod certificates;
 pub mod clients;
 pub mod distribution;
