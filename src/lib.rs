@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bin → cli → {sync, upload, promote} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
-//!       upload → layout;   promote → webapi
+//!       upload → layout;   promote → {removal, webapi}
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client;   cli → sweep → removal → {client, webapi};   webapi → {http, auth}
 //! leaves: zuul, hostconfig

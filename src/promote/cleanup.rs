@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::Interrupt;
 use super::verify::Verified;
-use crate::client::{self, Deleted};
-use crate::oci::Reference;
+use crate::client::Deleted;
+use crate::oci::{Reference, Tag};
+use crate::removal::{self, TagRemover};
 
 /// What became of one temporary tag.
 #[derive(Debug, Serialize)]
@@ -38,6 +39,7 @@ pub enum Removed {
 /// the others where they are.
 pub(super) async fn all(
     verified: &[Verified<'_>],
+    remover: &TagRemover,
     parallel: usize,
     interrupt: &mut Interrupt,
 ) -> Vec<Cleanup> {
@@ -46,18 +48,19 @@ pub(super) async fn all(
         let promotion = verified.promotion;
         match &promotion.from.reference {
             Reference::Tag(tag) if *tag != promotion.to.tag && !promotion.is_carried() => {
-                seen.insert(&promotion.from).then_some((verified, &promotion.from.reference))
+                seen.insert(&promotion.from).then_some((verified, tag))
             }
             _ => None,
         }
     });
-    let removals = stream::iter(temporary).map(remove).buffered(parallel.max(1));
+    let removals = temporary.map(|(verified, tag)| remove(verified, tag, remover));
+    let removals = stream::iter(removals).buffered(parallel.max(1));
     removals.take_until(interrupt.next()).collect().await
 }
 
-async fn remove((verified, tag): (&Verified<'_>, &Reference)) -> Cleanup {
+async fn remove(verified: &Verified<'_>, tag: &Tag, remover: &TagRemover) -> Cleanup {
     let repository = verified.promotion.repository.clone();
-    let result = match try_to_remove(verified, tag).await {
+    let result = match try_to_remove(verified, tag, remover).await {
         Ok(Deleted::Done) => Removed::Done,
         Ok(Deleted::Absent) => Removed::Absent,
         Ok(Deleted::Unsupported) => {
@@ -72,10 +75,14 @@ async fn remove((verified, tag): (&Verified<'_>, &Reference)) -> Cleanup {
     Cleanup { repository, tag: tag.to_string(), result }
 }
 
-async fn try_to_remove(verified: &Verified<'_>, tag: &Reference) -> Result<Deleted, client::Error> {
-    let held = verified.repository.head(tag).await?;
+async fn try_to_remove(
+    verified: &Verified<'_>,
+    tag: &Tag,
+    remover: &TagRemover,
+) -> Result<Deleted, removal::Error> {
+    let held = verified.repository.head(&Reference::Tag(tag.clone())).await?;
     if held.is_none_or(|held| held.digest != verified.digest) {
         return Ok(Deleted::Absent);
     }
-    verified.repository.delete(tag).await
+    remover.remove(&verified.repository, tag).await
 }

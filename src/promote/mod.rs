@@ -52,6 +52,7 @@ use self::settle::Settled;
 use crate::client::Client;
 use crate::copy::Progress;
 use crate::oci::{Digest, ImageReference, Registry, RepositoryName, Tag};
+use crate::removal::TagRemover;
 use crate::zuul::{Origin, RegistryCredentials};
 
 /// One tag to write.
@@ -111,6 +112,8 @@ pub struct Options<'a> {
     pub record: Option<&'a Path>,
     /// Rules on which login may be used for which repository of a record; none are checked where absent.
     pub credentials: Option<&'a RegistryCredentials>,
+    /// How each registry removes the temporary tags.
+    pub remover: TagRemover,
     /// What breaks it off.
     pub interrupt: Interrupt,
     /// Is told of blobs that are brought from elsewhere.
@@ -129,6 +132,7 @@ impl Default for Options<'_> {
             parallel: 8,
             record: None,
             credentials: None,
+            remover: TagRemover::default(),
             interrupt: Interrupt::never(),
             progress: &(),
         }
@@ -163,7 +167,8 @@ pub async fn promote(
         phase.run(record.as_mut(), &mut interrupt).await?;
         manifests_written = verified.iter().filter(|verified| verified.change.is_some()).count();
         if !options.keep_temporary_tags {
-            cleanup = cleanup::all(&verified, options.parallel, &mut interrupt).await;
+            let (remover, parallel) = (&options.remover, options.parallel);
+            cleanup = cleanup::all(&verified, remover, parallel, &mut interrupt).await;
         }
     }
     Ok(Promoted {
@@ -177,7 +182,7 @@ pub async fn promote(
 
 impl Promotion {
     /// Whether it waits in another repository than that of its final tag.
-    fn is_carried(&self) -> bool {
+    pub(crate) fn is_carried(&self) -> bool {
         self.from.registry != self.to.registry || self.from.repository != self.to.repository
     }
 }

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("upload", &["client", "copy", "layout", "oci", "zuul"]),
     ("removal", &["auth", "client", "oci", "webapi", "zuul"]),
     ("sweep", &["client", "oci", "removal", "webapi", "zuul"]),
-    ("promote", &["client", "copy", "http", "oci", "webapi", "zuul"]),
+    ("promote", &["client", "copy", "http", "oci", "removal", "webapi", "zuul"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),
     ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),

@@ -1,7 +1,13 @@
 use http::Method;
+use zuul_images::auth::CredentialStore;
 use zuul_images::promote::{Options, Removed};
+use zuul_images::removal::TagRemover;
+use zuul_images::zuul::RegistryCredentials;
 
-use super::{digest, expecting, held, image, promote, promote_with, refusal, waiting};
+use super::{digest, expecting, held, image, promote, promote_with, promotion, refusal, waiting};
+use crate::support::clients::client;
+use crate::support::programs::file;
+use crate::support::quay::Quay;
 
 #[tokio::test]
 async fn a_failing_clean_up_fails_nothing() {
@@ -34,4 +40,23 @@ async fn clean_up_deletes_by_tag_only() {
     assert_eq!(server.count(Method::DELETE, "manifests/change_1_"), 2);
     assert_eq!(server.count(Method::DELETE, "sha256:"), 0);
     assert_eq!((held(&server, "change_1_one"), held(&server, "change_1_two")), (None, None));
+}
+
+#[tokio::test]
+async fn clean_up_goes_the_way_that_the_login_says() {
+    let server = waiting(&["one"]).await;
+    let quay = Quay::start(&[("change_1_one", jiff::Timestamp::now())]);
+    let folder = tempfile::tempdir().unwrap();
+    let text = quay.credentials(&server.registry()).to_string();
+    let credentials = RegistryCredentials::read(&file(folder.path(), "login.json", &text)).unwrap();
+    let plain = [&server.registry(), &quay.web.place()];
+    let client = client(&plain, CredentialStore::empty());
+    let registries = [server.registry()];
+    let remover = TagRemover::new(&client, Some(&credentials), registries, None).await.unwrap();
+    let options = Options { remover, ..Options::default() };
+    let promoted = promote_with(&server, &[promotion(&server, "one")], &options).await.unwrap();
+    assert_eq!(promoted.cleanup[0].result, Removed::Done);
+    assert!(quay.tags().is_empty());
+    assert_eq!(server.count(Method::DELETE, ""), 0);
+    assert_eq!(held(&server, "one"), Some(digest(&image("new"))));
 }
