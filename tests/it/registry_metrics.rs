@@ -62,8 +62,9 @@ fn an_upload_is_seen_while_it_runs() {
     let location = registry.start_upload("a");
     let mut stream = registry.open("PATCH", &location, &[("Content-Length", "7")]);
     stream.write_all(b"con").unwrap();
-    let text = metrics_with(&registry, "registry_uploads_running 1");
-    assert!(text.contains("\nregistry_connections 2\n"), "{text}");
+    metrics_with(&registry, "registry_uploads_running 1");
+    // Those of the requests before may end a moment later.
+    metrics_with(&registry, "registry_connections 2");
     stream.write_all(b"tent").unwrap();
     assert_eq!(receive(stream).status, 202);
     metrics_with(&registry, "registry_uploads_running 0");

@@ -151,10 +151,7 @@ async fn a_dry_run_says_what_would_be_moved() {
     let site = Site::new().await;
     let planned = json(&site.promote(&site.zuul(&site.artifacts), &["--dry-run"]));
     documented(&planned);
-    assert_eq!(
-        (&planned["dry_run"], &planned["carried"]["blobs_moved"]),
-        (&json!(true), &json!(10))
-    );
+    assert_eq!((&planned["dry_run"], blobs(&planned)), (&json!(true), (&json!(8), &json!(2))));
     assert_eq!(site.finals().await, [None, None]);
 }
 
@@ -171,7 +168,9 @@ async fn what_the_newest_successful_build_pushed_gets_its_final_tags_and_can_be_
 
     let promoted = json(&site.promote(&zuul, &["--record", record]));
     documented(&promoted);
-    assert_eq!(promoted["carried"]["blobs_moved"], 10);
+    // What both images share is moved or mounted, as it comes.
+    let (moved, mounted) = blobs(&promoted);
+    assert_eq!(moved.as_u64().unwrap() + mounted.as_u64().unwrap(), 10);
     assert_eq!(promoted["totals"]["manifests_written"], 2);
     assert_eq!(promoted["cleanup"], json!([]));
     assert_eq!(site.finals().await, site.digests.clone().map(Some));
@@ -189,4 +188,9 @@ async fn what_the_newest_successful_build_pushed_gets_its_final_tags_and_can_be_
         .unwrap();
     documented(&json(&rolled_back));
     assert_eq!(site.finals().await, [None, None]);
+}
+
+/// How many were moved, and how many mounted: what the two images share.
+fn blobs(document: &Value) -> (&Value, &Value) {
+    (&document["carried"]["blobs_moved"], &document["carried"]["blobs_mounted"])
 }
