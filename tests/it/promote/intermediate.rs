@@ -177,8 +177,9 @@ async fn what_the_newest_successful_build_pushed_gets_its_final_tags_and_can_be_
     let target = repository(&site.target.login(), "demo/one");
     assert_eq!(target.tags().await.unwrap().len(), 1);
 
+    // The record names the digests: a HEAD a tag.
     let again = json(&site.promote(&zuul, &["--record", record]));
-    assert_eq!((&again["totals"]["requests"], &again["carried"]), (&json!(2 + 2), &Value::Null));
+    assert_eq!((&again["totals"]["requests"], &again["carried"]), (&json!(2), &Value::Null));
 
     let rolled_back = program("promote-retag")
         .args(["rollback", "--no-ambient-config", "--record", record])
