@@ -226,12 +226,13 @@ impl From<sweep::StateError> for Failure {
 
 impl From<promote::RecordError> for Failure {
     fn from(error: promote::RecordError) -> Self {
+        use promote::Doing;
         use promote::RecordError::{Finished, InUse, Invalid, Io};
         let (Io { file, .. } | Invalid { file, .. } | InUse(file) | Finished(file)) = &error;
         let file = file.clone();
         let failure = match error {
-            Io { .. } => Self::failed("io", error),
-            Invalid { .. } => Self::input(error),
+            Io { doing: Doing::Write, .. } => Self::failed("io", error),
+            Io { .. } | Invalid { .. } => Self::input(error),
             InUse(_) | Finished(_) => Self::refused(error),
         };
         failure.on(file)

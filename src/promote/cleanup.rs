@@ -34,9 +34,9 @@ pub enum Removed {
     Failed(String),
 }
 
-/// Removes the temporary tags, of the final tags' own repositories only, by tag and never by digest: that would take the final tag along. A
-/// failure is told and logged but fails nothing, the promotion is already done. An interruption leaves
-/// the others where they are.
+/// Removes the temporary tags, of the final tags' own repositories only, by tag and never by digest: that
+/// would take the final tag along. A failure is told and logged but fails nothing, the promotion is
+/// already done. An interruption leaves the others where they are.
 pub(super) async fn all(
     verified: &[Verified<'_>],
     remover: &TagRemover,

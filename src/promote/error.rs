@@ -7,8 +7,8 @@ use crate::{client, copy, webapi, zuul};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A safety rule forbids it; nothing was written.
-    #[error("refused, nothing was written: {}", Reasons(.0))]
+    /// A safety rule forbids it; no tag was written.
+    #[error("refused, no tag was written: {}", Reasons(.0))]
     Refused(Vec<String>),
     /// The input names something that cannot be, or a login that may not be used.
     #[error(transparent)]

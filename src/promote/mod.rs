@@ -46,7 +46,7 @@ pub use self::interrupt::{Interrupt, Interrupter};
 pub use self::list::List;
 pub use self::outcome::{Promoted, PromotedTag, Totals};
 use self::record::Record;
-pub use self::record::RecordError;
+pub use self::record::{Doing, RecordError};
 pub use self::rollback::{PutBack, RolledBack, RolledBackTag, rollback};
 use self::settle::Settled;
 use crate::client::Client;

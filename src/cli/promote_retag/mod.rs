@@ -27,7 +27,8 @@ use crate::zuul::RegistryCredentials;
 /// Give uploaded images their final tags by writing manifests only, and remove temporary ones
 ///
 /// Every image of the list is verified before the first tag is written; if a write fails, the tags
-/// written before are put back, also on SIGTERM and SIGINT. No layer is moved.
+/// written before are put back, also on SIGTERM and SIGINT. No layer is moved, but
+/// from the intermediate registry.
 #[derive(Debug, Parser)]
 #[command(name = "promote-retag", version, after_help = EXAMPLES)]
 struct Arguments {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -19,7 +20,7 @@ pub enum RecordError {
         /// The file.
         file: String,
         /// What was being done.
-        doing: &'static str,
+        doing: Doing,
         /// What happened.
         source: io::Error,
     },
@@ -42,6 +43,27 @@ pub enum RecordError {
     Finished(String),
 }
 
+/// What is done with the file of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Opening it.
+    Open,
+    /// Reading it.
+    Read,
+    /// Writing it.
+    Write,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
 /// The file behind a record.
 pub(super) struct RecordFile {
     path: PathBuf,
@@ -52,7 +74,7 @@ impl RecordFile {
     /// Opens it for this run alone, and reads it. Whoever may read it sees what private images are made of.
     pub(super) async fn open(path: &Path, create: bool) -> Result<(Self, String), RecordError> {
         let path = path.to_owned();
-        blocking(&path.clone(), "open", move || {
+        blocking(&path.clone(), Doing::Open, move || {
             let not_through_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
             let mut options = OpenOptions::new();
             options.read(true).append(true).create(create).mode(0o600);
@@ -71,7 +93,7 @@ impl RecordFile {
     /// Opens it beside whoever uses it, only to read it.
     pub(super) async fn look(path: &Path) -> Result<(Self, String), RecordError> {
         let path = path.to_owned();
-        blocking(&path.clone(), "read", move || {
+        blocking(&path.clone(), Doing::Read, move || {
             let file = File::open(&path)?;
             let text = read(&file)?;
             Ok((Self { path, file: Arc::new(file) }, text))
@@ -82,7 +104,7 @@ impl RecordFile {
     /// Takes away what a run that was killed left of a line, which would spoil the next one.
     pub(super) async fn cut_to(&self, length: usize) -> Result<(), RecordError> {
         let file = Arc::clone(&self.file);
-        blocking(&self.path, "write", move || file.set_len(length as u64)).await
+        blocking(&self.path, Doing::Write, move || file.set_len(length as u64)).await
     }
 
     /// Adds lines; they are on the disk when this returns.
@@ -96,7 +118,7 @@ impl RecordFile {
             text.push(b'\n');
         }
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        blocking(&self.path, "write", move || {
+        blocking(&self.path, Doing::Write, move || {
             (&*file).write_all(&text)?;
             file.sync_all()?;
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -138,7 +160,7 @@ fn read(file: &File) -> io::Result<String> {
 
 async fn blocking<T: Send + 'static>(
     path: &Path,
-    doing: &'static str,
+    doing: Doing,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, RecordError> {
     let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-pub use self::file::RecordError;
 use self::file::RecordFile;
+pub use self::file::{Doing, RecordError};
 pub(super) use self::lines::{Batch, Before, Ending, Entry, Left};
 use self::lines::{Header, Line, Outcome, whole_lines};
 use super::verify::Verified;

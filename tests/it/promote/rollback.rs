@@ -6,6 +6,7 @@ use zuul_images::promote::{self, Error, Options, PutBack, RecordError, RolledBac
 
 use super::{client, digest, held, image, promote_with, promotion, recording, refusal, wait_for};
 use crate::support::faulty::Faulty;
+use crate::support::programs::{failure, program};
 use crate::support::sample::{self, Sample};
 
 /// A finished promotion of `one`, which held an index before, and of `two`, which is new.
@@ -140,4 +141,15 @@ async fn a_promotion_that_was_rolled_back_can_be_made_again() {
     assert_ne!(held(&finished.server, "one"), Some(digest(&finished.old)));
     assert!(held(&finished.server, "two").is_some());
     assert_eq!(results(&finished.roll_back().await.unwrap()), [PutBack::Done, PutBack::Done]);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_wrong_input() {
+    let folder = TempDir::new().unwrap();
+    for record in [folder.path().join("missing.jsonl"), folder.path().to_owned()] {
+        let rollback =
+            program("promote-retag").arg("rollback").arg("--record").arg(&record).output();
+        let (_, said) = failure(&rollback.unwrap(), 2);
+        assert!(said.contains(record.to_str().unwrap()), "{said}");
+    }
 }
