@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::support::Outcome;
 use super::support::client::{Connection, Target};
@@ -105,6 +105,10 @@ pub fn pace(
     Ok(times)
 }
 
+/// What a server may take to answer the first request of a connection beside many idle ones. One that
+/// gives each connection a thread never does, once it has no more.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
+
 /// Opens connections that have asked once and stay; they end when the value is dropped.
 pub async fn idle(target: &Target, count: usize) -> Outcome<Vec<Connection>> {
     let target = Arc::new(target.clone());
@@ -117,7 +121,10 @@ pub async fn idle(target: &Target, count: usize) -> Outcome<Vec<Connection>> {
             connection.slim();
             Ok::<_, super::support::Failure>(connection)
         });
-        connections.extend(futures_util::future::try_join_all(opening).await?);
+        let opened = timeout(FIRST_ANSWER, futures_util::future::try_join_all(opening)).await;
+        connections.extend(opened.map_err(|_| {
+            format!("it answers no more than about {} connections at once", connections.len())
+        })??);
     }
     Ok(connections)
 }

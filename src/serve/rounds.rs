@@ -24,8 +24,8 @@ use super::{Handler, Peer};
 pub(super) type Socket<S> = Option<fn(&S) -> &TcpStream>;
 
 /// How often is looked whether a connection is quiet. One that is for so long gives back what hyper needs
-/// for its requests, which is most of what it costs.
-const LOOK: Duration = Duration::from_millis(200);
+/// for its requests, which is most of what it costs; sooner, and clients that ask again at once would pay.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// For how long a server that ends waits for the first request of a new connection.
 const SILENT: Duration = Duration::from_secs(3);
