@@ -142,6 +142,11 @@ impl From<sync::Error> for Failure {
             sync::Error::Input(error) => error.into(),
             sync::Error::Name(error) => Self::input(error),
             sync::Error::Client(error) => error.into(),
+            sync::Error::Zuul(error) => error.into(),
+            sync::Error::StillRuns { ref change, .. } => {
+                let change = change.clone();
+                Self::failed("timeout", error).on(change)
+            }
             sync::Error::Copy(error) => error.into(),
             sync::Error::Refused { ref name, .. } => {
                 let name = name.clone();

@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::ahead::ChangeAhead;
 use super::lazy::{Lazy, Left};
 use super::{Error, RegistryItem};
 use crate::client::Client;
@@ -35,6 +36,9 @@ pub struct Pull<'a> {
 pub struct Pulled {
     /// Whether it was only looked; all else says what would be done.
     pub dry_run: bool,
+    /// The changes ahead that Zuul was asked about, the farthest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<ChangeAhead>,
     /// Every image, in the order of the artifacts.
     pub images: Vec<PulledImage>,
     /// Every blob that was looked for, if it was only looked.
@@ -120,7 +124,14 @@ pub async fn pull(
     totals.requests = after.requests - before.requests;
     totals.retries = after.retries - before.retries;
     totals.seconds = started.elapsed().as_secs_f64();
-    Ok(Pulled { dry_run: options.dry_run, images, plan, totals, zuul: Returned::default() })
+    Ok(Pulled {
+        dry_run: options.dry_run,
+        ahead: Vec::new(),
+        images,
+        plan,
+        totals,
+        zuul: Returned::default(),
+    })
 }
 
 /// Of several for one image and tag the last, in their order.

@@ -63,6 +63,8 @@ pub struct Build {
     pub event_timestamp: Option<Timestamp>,
     /// The pipeline it ran in.
     pub pipeline: Option<String>,
+    /// The buildset it is of, by its id.
+    pub buildset: Option<String>,
     /// What it was run for.
     pub reference: BuildRef,
     /// What it returned, as `zuul_return` was given it.
@@ -188,6 +190,7 @@ struct Entry {
     #[serde(default, deserialize_with = "moment")]
     event_timestamp: Option<Timestamp>,
     pipeline: Option<String>,
+    buildset: Option<Buildset>,
     #[serde(rename = "ref")]
     reference: Option<NameOrRef>,
     project: Option<String>,
@@ -198,6 +201,11 @@ struct Entry {
     patchset: Option<String>,
     newrev: Option<String>,
     artifacts: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+struct Buildset {
+    uuid: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +226,7 @@ impl From<Entry> for Build {
             end_time: entry.end_time,
             event_timestamp: entry.event_timestamp,
             pipeline: entry.pipeline,
+            buildset: entry.buildset.and_then(|buildset| buildset.uuid),
             reference: match entry.reference {
                 Some(NameOrRef::Ref(reference)) => reference,
                 Some(NameOrRef::Name(name)) => flat(Some(name)),
@@ -265,6 +274,7 @@ mod tests {
             json!({"artifacts": {}}),
             json!({"ref": {"change": []}}),
             json!({"change": {}}),
+            json!({"buildset": "bb"}),
             json!([]),
         ] {
             assert!(build(wrong.clone()).is_err(), "{wrong}");
@@ -285,13 +295,14 @@ mod tests {
         let flat = json!({
             "uuid": "aa", "job_name": "build", "result": "SUCCESS", "pipeline": "gate",
             "end_time": "2026-01-02T03:05:05", "artifacts": [artifact],
-            "event_timestamp": "2026-01-02T03:00:00",
+            "event_timestamp": "2026-01-02T03:00:00", "buildset": {"uuid": "bb"},
             "project": "org/p", "branch": "main", "change": 1001, "patchset": "2",
             "ref": "refs/changes/01/1001/2", "newrev": null,
         });
         let build = build(nested).unwrap();
         assert_eq!(build, self::build(flat).unwrap());
         assert_eq!(build.reference.change.as_deref(), Some("1001"));
+        assert_eq!(build.buildset.as_deref(), Some("bb"));
         assert_eq!(build.end_time.unwrap().to_string(), "2026-01-02T03:05:05Z");
         assert_eq!(build.event_timestamp.unwrap().to_string(), "2026-01-02T03:00:00Z");
         assert!(build.succeeded());

@@ -37,6 +37,9 @@ pub struct ImageArtifact {
     /// The change it is of, likewise.
     #[serde(default, skip_serializing, deserialize_with = "provenance::lenient")]
     pub change: Option<Label>,
+    /// The job whose build returned it, likewise.
+    #[serde(default, skip_serializing, deserialize_with = "provenance::lenient")]
+    pub job: Option<Label>,
 }
 
 /// `metadata` of an [`ImageArtifact`].
@@ -110,6 +113,7 @@ impl ImageArtifact {
             },
             project: None,
             change: None,
+            job: None,
         }
     }
 

@@ -1,5 +1,5 @@
 //! The words of Zuul's container jobs: lists of images and of what is mirrored, artifacts, temporary tags,
-//! connections, credentials, origins and pointers of speculative images.
+//! connections, credentials, origins and pointers of speculative images, what is tested together.
 //!
 //! Types and the reading of their files; no network. The shapes are those of the `zuul-jobs`
 //! container roles, so that site configuration and artifacts stay exchangeable with them. A leaf:
@@ -17,6 +17,7 @@ mod mirror;
 mod origin;
 mod pointer;
 mod provenance;
+mod tested;
 
 pub use self::artifact::{
     ImageArtifact, Returned, UploadArtifact, image_artifacts, read_artifacts,
@@ -34,6 +35,7 @@ pub use self::mirror::{MirrorList, Mirrored};
 pub use self::origin::{Label, Origin};
 pub use self::pointer::{Pointer, PointerUrl, PullToken};
 pub use self::provenance::Provenance;
+pub use self::tested::{Tested, TestedChange};
 
 use crate::oci::printable;
 

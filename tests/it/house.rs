@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("client", &["auth", "http", "oci", "zuul"]),
     ("layout", &["oci"]),
     ("copy", &["client", "layout", "oci", "zuul"]),
-    ("sync", &["client", "copy", "oci", "zuul"]),
+    ("sync", &["client", "copy", "oci", "webapi", "zuul"]),
     ("upload", &["client", "copy", "layout", "oci", "zuul"]),
     ("removal", &["auth", "client", "oci", "webapi", "zuul"]),
     ("sweep", &["client", "oci", "removal", "webapi", "zuul"]),

@@ -33,6 +33,7 @@ mod proxy_docker;
 mod proxy_down;
 mod proxy_pointers;
 mod proxy_wire;
+mod pull_ahead;
 mod pull_tokens;
 mod pulls;
 mod reach;

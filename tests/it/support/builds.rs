@@ -25,7 +25,8 @@ pub fn url(web: &Web) -> String {
     format!("{}{TENANT}", web.url())
 }
 
-fn choose(builds: &[Value], query: &str) -> Vec<Value> {
+/// Of these builds those that a query chooses.
+pub fn choose(builds: &[Value], query: &str) -> Vec<Value> {
     let mut filters: HashMap<String, Vec<String>> = HashMap::new();
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()).into_owned() {
         filters.entry(key).or_default().push(value);

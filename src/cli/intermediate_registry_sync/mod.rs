@@ -1,11 +1,14 @@
 //! The command line of `intermediate-registry-sync`.
 
+mod pull;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
+use self::pull::Pull;
 use super::args::{Along, Common, Network};
 use super::exit::Failure;
 use super::output::{self, Report};
@@ -13,8 +16,8 @@ use super::progress::Bars;
 use crate::copy::Options;
 use crate::layout::Layout;
 use crate::oci::{ImageReference, LayoutReference, Location, Platform};
-use crate::sync::{self, Build, Moved, Pull as Artifacts, Pulled};
-use crate::zuul::{self, BuildId, Connection, ImageList, Label, MirrorList};
+use crate::sync::{self, Build, Moved, Pulled};
+use crate::zuul::{BuildId, Connection, ImageList, Label, MirrorList};
 
 /// Move images between a buildset registry and the intermediate registry, and from any registry to any
 ///
@@ -33,7 +36,8 @@ const EXAMPLES: &str = "\
 Examples:
   intermediate-registry-sync push --images images.yaml --from buildset.json --to intermediate.json \\
       --build 0123456789abcdef0123456789abcdef
-  intermediate-registry-sync pull --artifacts artifacts.json --from intermediate.json --to buildset.json
+  intermediate-registry-sync pull --artifacts artifacts.json --from intermediate.json --to buildset.json \\
+      --zuul zuul.json --zuul-api https://zuul.example.org/api/tenant/example
   intermediate-registry-sync copy quay.io/org/img:1 registry.example.org/img:1
   intermediate-registry-sync copy --all-tags quay.io/org/img registry.example.org/img
   intermediate-registry-sync copy oci-archive:img.tar registry.example.org/img:1
@@ -82,33 +86,6 @@ struct Push {
     /// zuul.change, kept with the tags
     #[arg(long, value_name = "N")]
     change: Option<Label>,
-
-    #[command(flatten)]
-    moving: Moving,
-}
-
-#[derive(Debug, Args)]
-struct Pull {
-    /// A list of artifacts, {zuul: {artifacts}}, or the builds API's answer (`-` reads stdin)
-    #[arg(long, value_name = "ARTIFACTS")]
-    artifacts: PathBuf,
-
-    /// The intermediate registry
-    #[arg(long, value_name = "CONNECTION")]
-    from: PathBuf,
-
-    /// The buildset registry
-    #[arg(long, value_name = "CONNECTION")]
-    to: PathBuf,
-
-    /// Leave pointers: an image is fetched by the buildset registry when it is read for the first time.
-    /// Where the registries cannot do that, it is copied at once, and the result says why
-    #[arg(long)]
-    lazy: bool,
-
-    /// zuul.tenant: our intermediate registry refuses the images of another
-    #[arg(long, value_name = "NAME")]
-    tenant: Option<Label>,
 
     #[command(flatten)]
     moving: Moving,
@@ -199,26 +176,6 @@ impl Push {
         let Self { build: id, tenant, project, change, .. } = self;
         let build = Build { id, tenant, project, change };
         Ok(sync::push(&client, &images, &from, &to, &build, &options, bars).await?)
-    }
-}
-
-impl Pull {
-    async fn run(self, bars: &Bars) -> Result<Pulled, Failure> {
-        let artifacts = zuul::image_artifacts(&zuul::read_artifacts(&self.artifacts)?)?;
-        let connections = [Connection::read(&self.from)?, Connection::read(&self.to)?];
-        let [from, to] = &connections;
-        let cert = from.certificate();
-        let (from, to) = (from.registry()?, to.registry()?);
-        let client = self.moving.network.client(&connections)?;
-        let pull = Artifacts {
-            artifacts: &artifacts,
-            from: &from,
-            to: &to,
-            tenant: self.tenant,
-            lazy: self.lazy,
-            cert,
-        };
-        Ok(sync::pull(&client, &pull, &self.moving.options(), bars).await?)
     }
 }
 
