@@ -35,7 +35,9 @@ pub enum Error {
     #[error("the connection names {0:?} as a registry behind the proxy; that is no HOST[:PORT]")]
     Proxied(String),
     /// A tool this version does not configure.
-    #[error("{0:?} cannot be configured; this version knows podman and docker")]
+    #[error(
+        "{0:?} cannot be configured; this version knows podman, buildah, skopeo, cri-o, docker, buildkit, containerd and microk8s"
+    )]
     Target(String),
     /// The user is not in the host's `/etc/passwd`.
     #[error("no user {name:?} in {}", passwd.display())]

@@ -1,13 +1,16 @@
 //! Makes the container tools of one host use a buildset registry, and undoes it exactly.
 //!
 //! Holds: which files are touched and what goes into them (`/etc/hosts`, registries.conf and its
-//! drop-ins, the CA folders, docker's `daemon.json` and proxy, the users' auth files). Does not hold: a network
+//! drop-ins, the CA folders, docker's `daemon.json` and proxy, `buildkitd.toml`, containerd's `hosts.toml`, the
+//! users' auth files). Does not hold: a network
 //! client, the command line, service restarts (the caller's report says which files changed).
 //!
 //! Formats: containers-registries.conf(5) version 2, containers-certs.d(5), containers-auth.json(5),
-//! dockerd(8) `daemon.json`, hosts(5). Every file is read and computed before the first is written;
+//! dockerd(8) `daemon.json`, hosts(5), buildkit's and containerd's documentation. Every file is read and computed before the first is written;
 //! every write is a rename; what was there before is kept in a state file for [`undo`].
 
+mod buildkit;
+mod containerd;
 mod document;
 mod error;
 mod hosts;
@@ -150,11 +153,18 @@ pub enum Target {
     Podman,
     /// The docker engine and client: `/etc/docker`.
     Docker,
+    /// buildkitd: `/etc/buildkit`.
+    Buildkit,
+    /// containerd: `/etc/containerd/certs.d`.
+    Containerd,
+    /// microk8s with the containerd it brings, where it is installed.
+    Microk8s,
 }
 
 impl Target {
-    /// What is configured when nobody says: both, as consumers may install either later.
-    pub const ALL: [Self; 2] = [Self::Podman, Self::Docker];
+    /// What is configured when nobody says: all, as consumers may install each later.
+    pub const ALL: [Self; 5] =
+        [Self::Podman, Self::Docker, Self::Buildkit, Self::Containerd, Self::Microk8s];
 }
 
 impl FromStr for Target {
@@ -164,6 +174,9 @@ impl FromStr for Target {
         match text {
             "podman" | "buildah" | "skopeo" | "cri-o" => Ok(Self::Podman),
             "docker" => Ok(Self::Docker),
+            "buildkit" => Ok(Self::Buildkit),
+            "containerd" => Ok(Self::Containerd),
+            "microk8s" => Ok(Self::Microk8s),
             other => Err(Error::Target(other.to_owned())),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str;
 
-use super::{Error, hosts, json, plan, registries_undo};
+use super::{Error, buildkit, containerd, hosts, json, plan, registries_undo};
 
 /// The three versions of a file that tell our entries from everybody else's.
 pub(super) struct Versions<'a> {
@@ -28,6 +28,8 @@ impl Versions<'_> {
             Format::Hosts => hosts::without_ours(before, written, now),
             Format::Registries => registries_undo::without_ours(real, before, written, now)?,
             Format::Json => json::without_ours(real, before, written, now)?,
+            Format::Buildkit => buildkit::without_ours(real, before, written, now)?,
+            Format::ContainerdHosts => containerd::without_ours(now),
             Format::Whole => now.replacen(written, before, 1),
         };
         let is_nothing = matches!(clean.trim(), "" | "{}");
@@ -40,6 +42,8 @@ enum Format {
     Hosts,
     Registries,
     Json,
+    Buildkit,
+    ContainerdHosts,
     /// A certificate, or a file of a name of ours: all of it is ours.
     Whole,
 }
@@ -53,6 +57,10 @@ impl Format {
             Self::Whole
         } else if ends("conf") {
             Self::Registries
+        } else if path == Path::new(buildkit::FILE) {
+            Self::Buildkit
+        } else if path.ends_with(containerd::FILE) {
+            Self::ContainerdHosts
         } else if ends("json") {
             Self::Json
         } else {

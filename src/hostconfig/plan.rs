@@ -6,10 +6,13 @@ use std::{fs, io, str};
 
 use super::hosts::{self, User};
 use super::write::{self, Access};
-use super::{Action, Error, FileReport, Options, Target, json, proxy, registries};
+use super::{
+    Action, Error, FileReport, Options, Target, buildkit, containerd, json, proxy, registries,
+};
 
 const DEBIAN_CA: &str = "/usr/local/share/ca-certificates";
 const DROP_INS: &str = "/etc/containers/registries.conf.d";
+const KUBELET: &str = "/var/lib/kubelet";
 const FEDORA_CA: &str = "/etc/pki/ca-trust/source/anchors";
 
 /// One file as it is to be.
@@ -47,7 +50,8 @@ pub(super) fn edits(options: &Options) -> Result<Vec<Edit>, Error> {
                 &options.unqualified,
             )
         })?);
-        edits.extend(plan.drop_ins()?);
+        edits.extend(plan.drop_ins(Path::new(DROP_INS), None)?);
+        edits.extend(plan.rootless()?);
     }
     if plan.wants(Target::Docker) {
         edits.push(plan.system("/etc/docker/daemon.json", |path, old| {
@@ -55,6 +59,14 @@ pub(super) fn edits(options: &Options) -> Result<Vec<Edit>, Error> {
         })?);
         edits.extend(plan.proxy()?);
     }
+    if plan.wants(Target::Buildkit) {
+        edits.push(plan.system(buildkit::FILE, |path, old| {
+            let authority = options.connection.pem().map(|_| plan.system_ca());
+            let namespaces = &options.namespaces;
+            buildkit::with_mirrors(path, old, &plan.endpoint, namespaces, authority.as_deref())
+        })?);
+    }
+    edits.extend(plan.containerd()?);
     edits.extend(plan.logins()?);
     Ok(edits)
 }
@@ -96,10 +108,60 @@ impl Plan<'_> {
         Ok(Edit { path: path.to_owned(), content, access, home })
     }
 
-    /// A drop-in wins over registries.conf, so what it says about our namespaces is changed in it.
-    fn drop_ins(&self) -> Result<Vec<Edit>, Error> {
+    /// A user's registries.conf stands in the place of the system's, and the drop-ins beside it win over both.
+    fn rootless(&self) -> Result<Vec<Edit>, Error> {
+        let user = self.user()?;
+        let folder = user.home.join(".config/containers");
+        let path = folder.join("registries.conf");
         let mut edits = Vec::new();
-        for path in drop_ins(&self.options.sysroot)? {
+        if real(&self.options.sysroot, &path).is_file() {
+            edits.push(self.edit(
+                &path,
+                self.private(&user),
+                Some(user.home.clone()),
+                |path, old| {
+                    let Options { namespaces, unqualified, .. } = self.options;
+                    registries::with_mirrors(path, old, &self.endpoint, namespaces, unqualified)
+                },
+            )?);
+        }
+        edits.extend(self.drop_ins(&folder.join("registries.conf.d"), Some(&user))?);
+        Ok(edits)
+    }
+
+    /// Every containerd of the host: what it asks before the registry itself.
+    fn containerd(&self) -> Result<Vec<Edit>, Error> {
+        let mut edits = Vec::new();
+        for certs_d in self.containerd_folders() {
+            let authority = self.options.connection.pem();
+            let authority = authority.map(|_| format!("../{}/ca.crt", self.endpoint));
+            for namespace in &self.options.namespaces {
+                let path = certs_d.join(&namespace.name).join(containerd::FILE);
+                edits.push(self.system(path, |path, old| {
+                    let authority = authority.as_deref();
+                    containerd::with_host(path, old, &self.endpoint, namespace, authority)
+                })?);
+            }
+        }
+        Ok(edits)
+    }
+
+    fn containerd_folders(&self) -> Vec<&'static Path> {
+        let microk8s = real(&self.options.sysroot, Path::new(containerd::MICROK8S)).is_dir();
+        let mut folders = Vec::new();
+        if self.wants(Target::Containerd) {
+            folders.push(Path::new(containerd::CERTS_D));
+        }
+        if self.wants(Target::Microk8s) && microk8s {
+            folders.push(Path::new(containerd::MICROK8S_CERTS_D));
+        }
+        folders
+    }
+
+    /// A drop-in wins over registries.conf, so what it says about our namespaces is changed in it.
+    fn drop_ins(&self, folder: &Path, owner: Option<&User>) -> Result<Vec<Edit>, Error> {
+        let mut edits = Vec::new();
+        for path in drop_ins(&self.options.sysroot, folder)? {
             let real = self::real(&self.options.sysroot, &path);
             let old = fs::read(&real).map_err(Error::io("read", &real))?;
             let old = str::from_utf8(&old).map_err(|error| not_text(&real, &old, error))?;
@@ -110,9 +172,14 @@ impl Plan<'_> {
                 &self.options.namespaces,
                 &self.options.unqualified,
             )?;
-            if let Some(content) = changed {
-                edits.push(self.system(path, |_, _| Ok(content))?);
-            }
+            let Some(content) = changed else { continue };
+            edits.push(match owner {
+                None => self.system(path, |_, _| Ok(content))?,
+                Some(user) => {
+                    let home = Some(user.home.clone());
+                    self.edit(&path, self.private(user), home, |_, _| Ok(content))?
+                }
+            });
         }
         Ok(edits)
     }
@@ -147,6 +214,8 @@ impl Plan<'_> {
                 paths.push(Path::new(folder).join(&self.endpoint).join("ca.crt"));
             }
         }
+        let folders = self.containerd_folders().into_iter();
+        paths.extend(folders.map(|folder| folder.join(&self.endpoint).join("ca.crt")));
         if self.wants(Target::Docker) {
             let folders =
                 self.options.proxied.iter().flat_map(|name| proxy::certificate_folders(name));
@@ -172,7 +241,7 @@ impl Plan<'_> {
     /// directory, where there is one.
     fn logins(&self) -> Result<Vec<Edit>, Error> {
         let user = self.user()?;
-        let access = Access { mode: 0o600, uid: user.uid, gid: user.gid };
+        let access = self.private(&user);
         let mut files = vec![(user.home.clone(), user.home.join(".docker/config.json"))];
         let runtime = Path::new("/run/user").join(user.uid.to_string());
         if self.wants(Target::Podman) && real(&self.options.sysroot, &runtime).is_dir() {
@@ -183,7 +252,20 @@ impl Plan<'_> {
                 json::with_auth(path, old, &self.options.connection)
             })
         };
-        files.into_iter().map(login).collect()
+        let mut edits = files.into_iter().map(login).collect::<Result<Vec<_>, _>>()?;
+        // A kubelet hands it to whatever runs its containers.
+        if real(&self.options.sysroot, Path::new(KUBELET)).is_dir() {
+            let access = Access { mode: 0o600, ..self.root()? };
+            let path = Path::new(KUBELET).join("config.json");
+            edits.push(self.edit(&path, access, None, |path, old| {
+                json::with_auth(path, old, &self.options.connection)
+            })?);
+        }
+        Ok(edits)
+    }
+
+    fn private(&self, user: &User) -> Access {
+        Access { mode: 0o600, uid: user.uid, gid: user.gid }
     }
 
     fn user(&self) -> Result<User, Error> {
@@ -198,8 +280,8 @@ impl Plan<'_> {
 }
 
 /// The drop-ins of registries.conf in the order in which they are read.
-fn drop_ins(sysroot: &Path) -> Result<Vec<PathBuf>, Error> {
-    let folder = real(sysroot, Path::new(DROP_INS));
+fn drop_ins(sysroot: &Path, place: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = real(sysroot, place);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -210,7 +292,7 @@ fn drop_ins(sysroot: &Path) -> Result<Vec<PathBuf>, Error> {
         let name = entry.map_err(Error::io("read", &folder))?.file_name();
         let is_conf = Path::new(&name).extension().is_some_and(|end| end == "conf");
         if is_conf && folder.join(&name).is_file() {
-            paths.push(Path::new(DROP_INS).join(name));
+            paths.push(place.join(name));
         }
     }
     paths.sort();

@@ -205,3 +205,41 @@ fn debug_shows_no_password() {
     let root = host();
     assert!(!format!("{:?}", options(&root)).contains("s3cr"));
 }
+
+#[test]
+fn what_a_user_says_of_registries_is_changed_where_it_stands_in_the_place_of_the_systems() {
+    let root = host();
+    let file = "home/zuul/.config/containers/registries.conf";
+    let drop_in = "home/zuul/.config/containers/registries.conf.d/site.conf";
+    configure(&options(&root)).unwrap();
+    assert!(!root.path().join(file).exists(), "without it the system's counts");
+    let theirs = "# mine\nunqualified-search-registries = [\"quay.io\"]\n";
+    put(&root, file, theirs);
+    put(
+        &root,
+        drop_in,
+        "[[registry]]\nlocation = \"quay.io\"\nmirror = [{location = \"m.example\"}]\n",
+    );
+    configure(&options(&root)).unwrap();
+    let ours = "zuul-jobs.buildset-registry:5000/quay.io";
+    for file in [file, drop_in] {
+        assert!(get(&root, file).contains(ours), "{}", get(&root, file));
+    }
+    assert!(!configure(&options(&root)).unwrap().changed);
+    undo(root.path()).unwrap();
+    assert_eq!(get(&root, file), theirs);
+}
+
+#[test]
+fn a_kubelet_gets_the_login_where_there_is_one() {
+    let root = host();
+    let file = "var/lib/kubelet/config.json";
+    configure(&options(&root)).unwrap();
+    assert!(!root.path().join("var/lib/kubelet").exists());
+    put(&root, file, "{\"auths\": {\"site.example\": {\"auth\": \"eA==\"}}}");
+    configure(&options(&root)).unwrap();
+    let text = get(&root, file);
+    assert!(text.contains("site.example") && text.contains("zuul-jobs.buildset-registry:5000"));
+    undo(root.path()).unwrap();
+    assert!(!get(&root, file).contains("buildset-registry"));
+}

@@ -53,12 +53,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "/")]
     sysroot: PathBuf,
 
-    /// Configure these: podman (with buildah, skopeo, cri-o), docker
+    /// Configure these: podman (with buildah, skopeo, cri-o), docker, buildkit, containerd (whose
+    /// `config_path` has to be /etc/containerd/certs.d), microk8s (where it is installed)
     #[arg(
         long = "for",
         value_name = "TOOL",
         value_delimiter = ',',
-        default_value = "podman,docker"
+        default_value = "podman,docker,buildkit,containerd,microk8s"
     )]
     targets: Vec<Target>,
 
