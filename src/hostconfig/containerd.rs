@@ -30,24 +30,32 @@ pub(super) fn with_host(
     authority: Option<&str>,
 ) -> Result<String, Error> {
     let theirs = without_ours(old);
-    let document = parse(path, &theirs)?;
-    let hosts = document.get("host");
-    if let Some(line) = hosts.and_then(|hosts| inline_line(hosts, &theirs)) {
-        let message = "`host` is not written as tables of its own".to_owned();
-        return Err(Error::Parse { path: path.to_owned(), line, message });
-    }
+    parse(path, &theirs)?;
     let authority = authority.map(|file| format!("ca = {}\n", quoted(file))).unwrap_or_default();
     let block = format!(
         "{BEGIN}[host.{}]\ncapabilities = [\"pull\", \"resolve\"]\n{authority}{END}",
         quoted(&format!("https://{endpoint}")),
     );
-    let server = match document.contains_key("server") || !theirs.trim().is_empty() {
-        true => String::new(),
-        false => format!("server = {}\n\n", quoted(&namespace.url)),
+    let server = match theirs.trim().is_empty() {
+        true => format!("server = {}\n\n", quoted(&namespace.url)),
+        false => String::new(),
     };
     let (before, after) = theirs.split_at(first_table(&theirs));
     let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
-    Ok(format!("{before}{server}{gap}{block}{after}"))
+    let new = format!("{before}{server}{gap}{block}{after}");
+    // A bracket at the start of a line need not begin a table, and hosts may be written as no tables.
+    let fits = parse(path, &new).is_ok_and(|document| {
+        let first = document.get("host").and_then(Item::as_table).and_then(|it| it.iter().next());
+        first.is_some_and(|(host, _)| host == format!("https://{endpoint}"))
+    });
+    match fits {
+        true => Ok(new),
+        false => Err(Error::Parse {
+            path: path.to_owned(),
+            line: before.lines().count().max(1),
+            message: "no host can be put behind this; write each as a table of its own".to_owned(),
+        }),
+    }
 }
 
 /// What is left without our part.
@@ -70,14 +78,6 @@ fn first_table(text: &str) -> usize {
         position += line.len();
     }
     text.len()
-}
-
-/// The line of hosts that no table can stand before.
-fn inline_line(hosts: &Item, text: &str) -> Option<usize> {
-    let table = hosts.as_table().filter(|table| !table.is_dotted());
-    let tables = table.is_some_and(|table| table.iter().all(|(_, host)| host.is_table()));
-    let line = || text.lines().position(|line| line.trim_start().starts_with("host"));
-    (!tables).then(|| line().map_or(1, |line| line + 1))
 }
 
 /// JSON strings are TOML's basic strings.
@@ -104,6 +104,7 @@ mod tests {
             ("server = \n", 1),
             ("server = \"https://quay.io\"\nhost = {}\n", 2),
             ("# x\nhost.\"https://m.example\".ca = \"x\"\n", 2),
+            ("client = [\n[\"cert\", \"key\"],\n]\n[host.\"https://m.example\"]\n", 1),
         ] {
             let root = host();
             put(&root, "etc/containerd/certs.d/quay.io/hosts.toml", text);
