@@ -57,6 +57,7 @@ mod registry_status;
 mod registry_status_pointers;
 mod registry_users;
 mod registry_yaml;
+mod roles;
 mod support;
 mod sweep;
 mod tenants;
