@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::Error;
 use super::reader::Reader;
 use super::referrers::{self, Attached, Group};
-use super::resolve::{Content, Resolved};
+use super::resolve::{Below, Content, Resolved};
 use crate::client::Repository;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName};
 
@@ -148,9 +148,9 @@ impl Planner {
         if let Some((image, subject)) = image.and_then(|it| Some((it, it.content.as_ref()?)))
             && image.digest == attached.subject
         {
-            self.by_digest(Step::Subjects, image, &subject.root);
+            self.by_digest(Step::Subjects, image, &image.digest, &subject.root);
         }
-        self.by_digest(Step::Referrers(attached.depth), item, &content.root);
+        self.by_digest(Step::Referrers(attached.depth), item, &item.digest, &content.root);
         let list = self.lists.entry((place(&item.to), attached.subject.clone()));
         let list = list.or_insert_with(|| List {
             to: item.to.clone(),
@@ -173,18 +173,18 @@ impl Planner {
     }
 
     fn below(&mut self, item: &Resolved, content: &Content) {
-        for (height, manifest) in &content.below {
+        for Below { height, digest, manifest } in &content.below {
             self.blobs.need(item, manifest, content.fresh);
-            self.by_digest(Step::Below(*height), item, manifest);
+            self.by_digest(Step::Below(*height), item, digest, manifest);
         }
         if !content.in_place {
             self.blobs.need(item, &content.root, content.fresh);
         }
     }
 
-    fn by_digest(&mut self, step: Step, item: &Resolved, manifest: &Manifest) {
-        if self.written.insert((place(&item.to), manifest.digest().clone())) {
-            let write = Write::new(item, manifest.digest().clone().into(), manifest);
+    fn by_digest(&mut self, step: Step, item: &Resolved, digest: &Digest, manifest: &Manifest) {
+        if self.written.insert((place(&item.to), digest.clone())) {
+            let write = Write::new(item, digest.clone().into(), manifest);
             self.plan.steps.entry(step).or_default().push(write);
         }
     }

@@ -32,12 +32,21 @@ pub(super) struct Resolved {
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) root: Manifest,
-    /// Those below the root with their height: an index is higher than all that it lists.
-    pub(super) below: Vec<(usize, Manifest)>,
+    pub(super) below: Vec<Below>,
     /// Nothing stands under the tag yet, so that blobs are probably missing, too.
     pub(super) fresh: bool,
     /// Source and destination are one repository, which has all blobs.
     pub(super) in_place: bool,
+}
+
+/// A manifest below a root.
+#[derive(Debug)]
+pub(super) struct Below {
+    /// An index is higher than all that it lists.
+    pub(super) height: usize,
+    /// What the index calls it that lists it, by whichever algorithm.
+    pub(super) digest: Digest,
+    pub(super) manifest: Manifest,
 }
 
 /// No image has indexes nested deeper.
@@ -82,7 +91,11 @@ pub(super) async fn resolve(
         None => return Ok(resolved(digest, Vec::new(), None)),
         Some(manifest) => look.selected(manifest).await?,
     };
-    let (digest, platforms) = (root.digest().clone(), root.platforms());
+    let platforms = root.platforms();
+    let digest = match &item.to.reference {
+        Reference::Tag(_) => root.digest().clone(),
+        Reference::Digest(wanted) => Digest::of(wanted.algorithm(), root.bytes()),
+    };
     if let Reference::Digest(wanted) = &item.to.reference
         && *wanted != digest
     {
@@ -103,15 +116,15 @@ pub(super) async fn resolve(
 }
 
 /// Levels from the top become heights from the bottom.
-fn heights(levels: Vec<Vec<Manifest>>) -> Vec<(usize, Manifest)> {
+fn heights(levels: Vec<Vec<(Digest, Manifest)>>) -> Vec<Below> {
     let mut heights: HashMap<Digest, usize> = HashMap::new();
     let mut below = Vec::new();
-    for manifest in levels.into_iter().rev().flatten() {
+    for (digest, manifest) in levels.into_iter().rev().flatten() {
         let children = manifest.children().iter();
         let highest = children.filter_map(|child| heights.get(&child.digest)).max();
         let height = highest.map_or(1, |highest| highest + 1);
-        heights.insert(manifest.digest().clone(), height);
-        below.push((height, manifest));
+        heights.insert(digest.clone(), height);
+        below.push(Below { height, digest, manifest });
     }
     below
 }
@@ -119,7 +132,7 @@ fn heights(levels: Vec<Vec<Manifest>>) -> Vec<(usize, Manifest)> {
 impl Content {
     /// How many bytes its manifests have.
     pub(super) fn bytes(&self) -> usize {
-        let below = self.below.iter().map(|(_, manifest)| manifest);
+        let below = self.below.iter().map(|below| &below.manifest);
         below.chain([&self.root]).map(|manifest| manifest.bytes().len()).sum()
     }
 }
@@ -221,8 +234,12 @@ impl Look<'_> {
 
     /// The manifests below `root` that the destination lacks, level by level. One that stands in
     /// several places is kept in the deepest.
-    async fn below(&self, root: &Manifest, fresh: bool) -> Result<Vec<Vec<Manifest>>, Error> {
-        let mut levels: Vec<Vec<Manifest>> = Vec::new();
+    async fn below(
+        &self,
+        root: &Manifest,
+        fresh: bool,
+    ) -> Result<Vec<Vec<(Digest, Manifest)>>, Error> {
+        let mut levels: Vec<Vec<(Digest, Manifest)>> = Vec::new();
         let mut children = self.children(root)?;
         let mut count = 0;
         while !children.is_empty() {
@@ -233,16 +250,16 @@ impl Look<'_> {
             let wanted: HashMap<Digest, Descriptor> =
                 children.into_iter().map(|child| (child.digest.clone(), child)).collect();
             for level in &mut levels {
-                level.retain(|manifest| !wanted.contains_key(manifest.digest()));
+                level.retain(|(digest, _)| !wanted.contains_key(digest));
             }
-            let level: Vec<Option<Manifest>> = stream::iter(wanted.into_values())
+            let level: Vec<Option<(Digest, Manifest)>> = stream::iter(wanted.into_values())
                 .map(|child| self.missing(child, fresh))
                 .buffered(self.options.parallel.max(1))
                 .try_collect()
                 .await?;
-            let level: Vec<Manifest> = level.into_iter().flatten().collect();
+            let level: Vec<(Digest, Manifest)> = level.into_iter().flatten().collect();
             let mut next = Vec::new();
-            for manifest in &level {
+            for (_, manifest) in &level {
                 next.extend(self.children(manifest)?);
             }
             levels.push(level);
@@ -252,7 +269,11 @@ impl Look<'_> {
     }
 
     /// A manifest below the root, unless the destination has it.
-    async fn missing(&self, child: Descriptor, fresh: bool) -> Result<Option<Manifest>, Error> {
+    async fn missing(
+        &self,
+        child: Descriptor,
+        fresh: bool,
+    ) -> Result<Option<(Digest, Manifest)>, Error> {
         // An image is there with its blobs; an index may be there without its children.
         if !fresh && !media_type::is_index(&child.media_type) {
             let there = self.sources.has_image(self.to, &child).await;
@@ -260,7 +281,8 @@ impl Look<'_> {
                 return Ok(None);
             }
         }
-        self.manifest(&child.digest.into()).await.map(Some)
+        let manifest = self.manifest(&child.digest.clone().into()).await?;
+        Ok(Some((child.digest, manifest)))
     }
 
     /// The manifests an index lists. What else it lists is a blob, see [`super::plan::needed`].

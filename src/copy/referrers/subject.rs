@@ -28,8 +28,9 @@ impl Search<'_> {
         let mut manifests = Vec::new();
         match content {
             Some(content) => {
-                manifests.push(&content.root);
-                manifests.extend(content.below.iter().map(|(_, manifest)| manifest));
+                manifests.push((digest, &content.root));
+                let below = content.below.iter().map(|below| (&below.digest, &below.manifest));
+                manifests.extend(below);
             }
             // It was not read, as it is in place: only worth it if something may belong to its children.
             None if *is_index && (is_asked || self.has_tags_of_others(tags)) => {
@@ -38,8 +39,8 @@ impl Search<'_> {
             }
             None => {}
         }
-        let new: HashSet<&Digest> = manifests.iter().map(|manifest| manifest.digest()).collect();
-        for manifest in manifests {
+        let new: HashSet<&Digest> = manifests.iter().map(|(digest, _)| *digest).collect();
+        for (_, manifest) in manifests {
             subjects.extend(children(manifest, |child| new.contains(child), is_asked));
         }
         Ok(subjects)

@@ -4,18 +4,20 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Method;
+use serde_json::json;
 use zuul_images::auth::{CredentialStore, Credentials};
 use zuul_images::client::Client;
 use zuul_images::copy::{self, Builds, Item, Moving, Options, Progress};
 use zuul_images::http::{Http, Settings};
-use zuul_images::oci::{Descriptor, Digest};
+use zuul_images::oci::{Algorithm, Descriptor, Digest, media_type};
 
 use super::{image, item, open, reference, run};
-use crate::support::clients::settings;
+use crate::support::clients::{client, login, settings};
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::memory::Access;
 use crate::support::programs::RegistryProcess;
+use crate::support::registry::{Registry, WRITER};
 use crate::support::sample::{self, Sample};
 
 #[tokio::test]
@@ -40,6 +42,55 @@ async fn children_come_before_parents_and_tags_last() {
     assert_eq!(to.memory.manifest("b", outer.root.digest()).unwrap(), outer.root.bytes());
     for image in [&shared, &inner] {
         assert_eq!(from.count(Method::GET, image.root.digest().as_str()), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_an_index_lists_goes_under_the_digest_that_it_says() {
+    let (from, to) = (Registry::start(), Registry::start());
+    let child = image("child");
+    child.blobs.iter().for_each(|blob| drop(from.push_blob("a", blob)));
+    let put = |reference: &str, bytes: &[u8]| {
+        assert_eq!(from.put_manifest("a", reference, bytes).status, 201);
+    };
+    let index_of = |kind: &str, bytes: &[u8]| {
+        let digest = Digest::of(Algorithm::Sha512, bytes);
+        put(digest.as_str(), bytes);
+        let listed = json!({"mediaType": kind, "digest": digest, "size": bytes.len()});
+        let index = json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX,
+            "manifests": [listed]});
+        (digest, index.to_string())
+    };
+    let (image, inner) = index_of(media_type::OCI_MANIFEST, child.root.bytes());
+    let (middle, outer) = index_of(media_type::OCI_INDEX, inner.as_bytes());
+    put("t", outer.as_bytes());
+    let registry = |registry: &Registry| registry.address.to_string().parse().unwrap();
+    let (source, target) = (registry(&from), registry(&to));
+    let client = client(&[&source, &target], login(&target, WRITER, "secret"));
+    let item = Item {
+        name: "outer".to_owned(),
+        from: reference(&source, "a:t").into(),
+        to: reference(&target, "b:t"),
+        expect: None,
+        builds: Builds::default(),
+    };
+    let outcome = copy::run(&client, vec![item.clone()], &Options::default(), &()).await.unwrap();
+    assert_eq!(outcome.totals.manifests_written, 3);
+    for (digest, bytes) in [(&image, child.root.bytes().as_ref()), (&middle, inner.as_bytes())] {
+        let answer = to.anonymous("GET", &format!("/v2/b/manifests/{digest}"));
+        assert!(answer.status == 200 && answer.body == bytes, "{digest}: {}", answer.status);
+    }
+    // By its digest at the source to its digest here.
+    let (source, target) = (format!("a@{middle}"), format!("c@{middle}"));
+    let item = Item {
+        from: reference(&registry(&from), &source).into(),
+        to: reference(&registry(&to), &target),
+        ..item
+    };
+    for changed in [true, false] {
+        let items = vec![item.clone()];
+        let outcome = copy::run(&client, items, &Options::default(), &()).await.unwrap();
+        assert_eq!((outcome.images[0].changed, &outcome.images[0].digest), (changed, &middle));
     }
 }
 
