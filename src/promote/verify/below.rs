@@ -5,7 +5,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use crate::client::{self, Repository};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName};
 
-/// No image has indexes nested deeper.
+/// No image has indexes nested deeper, or lists more.
 const MAX_DEPTH: usize = 8;
 const MAX_MANIFESTS: usize = 10_000;
 
@@ -34,14 +34,19 @@ impl Below {
         parallel: usize,
     ) -> Result<Self, client::Error> {
         let mut below = Self::default();
-        let mut level: Vec<Child> = roots.flat_map(|(at, root)| children(at, root)).collect();
+        let mut level: Vec<Child> = Vec::new();
+        let mut most: usize = 0;
+        for (at, root) in roots {
+            level.extend(children(at, root));
+            most = most.saturating_add(MAX_MANIFESTS);
+        }
         for _ in 0..MAX_DEPTH {
             let mut seen = HashSet::new();
             level.retain(|child| {
                 let key = key(&child.repository, &child.descriptor.digest);
                 !below.0.contains_key(&key) && seen.insert(key)
             });
-            if level.is_empty() || below.0.len() + level.len() > MAX_MANIFESTS {
+            if level.is_empty() || below.0.len() + level.len() > most {
                 break;
             }
             let looks = stream::iter(level).map(async |child: Child| {

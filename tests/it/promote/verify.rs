@@ -69,6 +69,20 @@ async fn an_index_in_an_index_has_to_be_whole_too() {
 }
 
 #[tokio::test]
+async fn how_much_an_image_may_list_is_not_shared_by_all_of_the_list() {
+    let server = Faulty::start().await;
+    let tags: Vec<String> = (0..11).map(|number| format!("t{number}")).collect();
+    for tag in &tags {
+        let children: Vec<_> =
+            (0..1000).map(|n| ("amd64", sample::image(&format!("{tag}-{n}"), &[]))).collect();
+        wait_for(&server, &[tag], &sample::index(&children));
+    }
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let promoted = promote(&server, &tags).await.unwrap();
+    assert_eq!(promoted.totals.manifests_written, 11);
+}
+
+#[tokio::test]
 async fn indexes_nested_without_end_are_refused() {
     let server = Faulty::start().await;
     let nested = (0..10).fold(image("innermost"), |below, _| sample::index(&[("amd64", below)]));
