@@ -72,7 +72,7 @@ pub(super) struct RecordFile {
 
 impl RecordFile {
     /// Opens it for this run alone, and reads it. Whoever may read it sees what private images are made of.
-    pub(super) async fn open(path: &Path, create: bool) -> Result<(Self, String), RecordError> {
+    pub(super) async fn open(path: &Path, create: bool) -> Result<(Self, Vec<u8>), RecordError> {
         let path = path.to_owned();
         blocking(&path.clone(), Doing::Open, move || {
             let not_through_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
@@ -84,19 +84,19 @@ impl RecordFile {
                 Err(TryLockError::Error(error)) => return Err(error),
                 Ok(()) => {}
             }
-            let text = read(&file)?;
-            Ok(Ok((Self { path, file: Arc::new(file) }, text)))
+            let bytes = read(&file)?;
+            Ok(Ok((Self { path, file: Arc::new(file) }, bytes)))
         })
         .await?
     }
 
     /// Opens it beside whoever uses it, only to read it.
-    pub(super) async fn look(path: &Path) -> Result<(Self, String), RecordError> {
+    pub(super) async fn look(path: &Path) -> Result<(Self, Vec<u8>), RecordError> {
         let path = path.to_owned();
         blocking(&path.clone(), Doing::Read, move || {
             let file = File::open(&path)?;
-            let text = read(&file)?;
-            Ok((Self { path, file: Arc::new(file) }, text))
+            let bytes = read(&file)?;
+            Ok((Self { path, file: Arc::new(file) }, bytes))
         })
         .await
     }
@@ -147,13 +147,13 @@ impl Drop for RecordFile {
     }
 }
 
-fn read(file: &File) -> io::Result<String> {
+fn read(file: &File) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    let mut text = String::new();
-    match file.take(MAX_BYTES + 1).read_to_string(&mut text)? as u64 {
-        0..=MAX_BYTES => Ok(text),
+    let mut bytes = Vec::new();
+    match file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 {
+        0..=MAX_BYTES => Ok(bytes),
         _ => Err(io::Error::other("it is larger than 512 MiB")),
     }
 }

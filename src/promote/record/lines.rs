@@ -122,7 +122,11 @@ impl Batch {
                     return Err(wrong(&format!("version {version} is not known to this program")));
                 }
                 (Line::Tag(entry), Some((_, entries)), _) => entries.push(*entry),
-                (Line::Outcome(outcome), None, Some(batch)) => batch.outcome = Some(outcome),
+                (Line::Outcome(outcome), begun, Some(batch)) => {
+                    // What was begun after it and killed before its first write is forgotten.
+                    *begun = None;
+                    batch.outcome = Some(outcome);
+                }
                 (Line::Tag(_) | Line::Outcome(_), ..) => {
                     return Err(wrong(&"it belongs to no promotion"));
                 }
@@ -158,10 +162,13 @@ impl Batch {
     }
 }
 
-/// The lines of a record, and what a run that was killed left of one more.
-pub(super) fn whole_lines(text: &str) -> Result<(&str, &str), String> {
-    let (lines, rest) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
-    let begins = |start: &str| start.starts_with(rest) || rest.starts_with(start);
+/// The lines of a record, and what a run that was killed left of one more, which may end inside a letter.
+pub(super) fn whole_lines(bytes: &[u8]) -> Result<(&str, &[u8]), String> {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let (lines, rest) = bytes.split_at(end);
+    let lines = std::str::from_utf8(lines).map_err(|error| error.to_string())?;
+    let begins =
+        |start: &str| start.as_bytes().starts_with(rest) || rest.starts_with(start.as_bytes());
     match LINE_STARTS.into_iter().any(begins) {
         true => Ok((lines, rest)),
         false => Err("its last line is none of a record".to_owned()),

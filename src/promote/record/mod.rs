@@ -46,8 +46,8 @@ impl Record {
         }
     }
 
-    async fn of((file, text): (RecordFile, String), writable: bool) -> Result<Self, RecordError> {
-        let (lines, rest) = whole_lines(&text).map_err(|reason| file.invalid(reason))?;
+    async fn of((file, bytes): (RecordFile, Vec<u8>), writable: bool) -> Result<Self, RecordError> {
+        let (lines, rest) = whole_lines(&bytes).map_err(|reason| file.invalid(reason))?;
         let batch = Batch::last_of(lines).map_err(|reason| file.invalid(reason))?;
         if writable && !rest.is_empty() {
             file.cut_to(lines.len()).await?;

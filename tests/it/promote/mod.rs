@@ -9,6 +9,7 @@ mod record;
 mod registries;
 mod requests;
 mod rollback;
+mod torn;
 mod verify;
 mod write;
 

@@ -14,18 +14,18 @@ use super::{
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::wait::until;
 
-const TAGS: [&str; 3] = ["one", "two", "three"];
+pub(super) const TAGS: [&str; 3] = ["one", "two", "three"];
 
 /// `one` held something, `two` nothing, `three` is right already.
-struct Scene {
-    server: Faulty,
+pub(super) struct Scene {
+    pub(super) server: Faulty,
     folder: TempDir,
-    record: PathBuf,
-    promotions: Vec<Promotion>,
+    pub(super) record: PathBuf,
+    pub(super) promotions: Vec<Promotion>,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let server = waiting(&TAGS).await;
         server.memory.hold("org/a", "one", &image("old"));
         server.memory.hold("org/a", "three", &image("new"));
@@ -51,12 +51,12 @@ impl Scene {
         self.server.forget_requests();
     }
 
-    async fn promote(&self) -> Result<zuul_images::promote::Promoted, Error> {
+    pub(super) async fn promote(&self) -> Result<zuul_images::promote::Promoted, Error> {
         promote_with(&self.server, &self.promotions, &recording(&self.record)).await
     }
 
     /// Which image each of the tags holds.
-    fn tags(&self) -> [&'static str; 3] {
+    pub(super) fn tags(&self) -> [&'static str; 3] {
         TAGS.map(|tag| match held(&self.server, tag) {
             None => "nothing",
             Some(held) => {
@@ -66,15 +66,15 @@ impl Scene {
         })
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         std::fs::read_to_string(&self.record).unwrap()
     }
 
-    fn lines(&self) -> Vec<Value> {
+    pub(super) fn lines(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    fn outcome(&self) -> Value {
+    pub(super) fn outcome(&self) -> Value {
         self.lines().pop().unwrap()["outcome"]["result"].take()
     }
 }
