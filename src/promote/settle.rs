@@ -46,10 +46,11 @@ pub(super) async fn verified<'a>(
     Ok(Settled { verified: verified?, unfinished: false })
 }
 
-/// What the earlier run wrote is right already; what was there before it is what undoes it.
+/// What the earlier run wrote is right already; what was there before it is what undoes it. Of what was put
+/// back nothing is its own any more.
 fn adopt(verified: &mut [Verified<'_>], batch: &Batch) {
     for verified in verified.iter_mut().filter(|verified| verified.change.is_none()) {
-        let entry = batch.entries.iter().find(|entry| entry.to == verified.promotion.to);
+        let entry = batch.to_undo().find(|entry| entry.to == verified.promotion.to);
         verified.earlier = entry.map(|entry| entry.before.clone());
     }
 }

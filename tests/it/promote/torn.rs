@@ -72,3 +72,18 @@ async fn a_record_is_good_though_a_later_run_did_not_get_as_far_as_its_tags() {
         assert_eq!(scene.outcome(), "rolled-back");
     }
 }
+
+#[tokio::test]
+async fn what_others_wrote_after_a_rollback_is_theirs() {
+    let scene = Scene::new().await;
+    scene.promote().await.unwrap();
+    roll_back(&scene).await.unwrap();
+    assert_eq!(scene.tags(), ["old", "nothing", "new"]);
+    // Somebody else gives one of the tags the very image, and this run the other one.
+    scene.server.memory.hold("org/a", "one", &image("new"));
+    wait_for(&scene.server, &TAGS, &image("new"));
+    scene.promote().await.unwrap();
+    assert_eq!(scene.tags(), ["new"; 3]);
+    assert_eq!(results(&roll_back(&scene).await.unwrap()), [PutBack::Done]);
+    assert_eq!(scene.tags(), ["new", "nothing", "new"]);
+}
