@@ -153,6 +153,7 @@ pub async fn promote(
     let mut record = Record::open(options.record, options.dry_run).await?;
     let preparing = async {
         let settled = settle::verified(client, promotions, options, record.as_mut()).await?;
+        record.as_ref().map_or(Ok(()), |record| record.admit(&settled.verified))?;
         let carried = carry::all(client, &settled.verified, options).await?;
         Ok::<_, Error>((settled, carried))
     };

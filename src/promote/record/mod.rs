@@ -65,20 +65,26 @@ impl Record {
         self.file.name()
     }
 
+    /// Refuses a promotion that would take the place of another one, which could not be rolled back then.
+    pub(super) fn admit(&self, verified: &[Verified<'_>]) -> Result<(), RecordError> {
+        let finished = |batch: &&Batch| {
+            batch.outcome.as_ref().is_some_and(|outcome| outcome.result == Ending::Promoted)
+        };
+        match self.batch.as_ref().filter(finished) {
+            Some(last) if writes(verified) && !last.is_of(verified) => Err(self.file.finished()),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts on the disk what undoes the promotion that is about to be written. Nothing is added where
     /// nothing is to be written, or no more than was begun before.
     pub(super) async fn begin(&mut self, verified: &[Verified<'_>]) -> Result<(), RecordError> {
         let batch = Batch { entries: verified.iter().map(Entry::from).collect(), outcome: None };
-        let writes = verified.iter().any(|verified| verified.change.is_some());
-        if let Some(last) = &self.batch {
-            let same = last.is_of(verified);
-            if !writes && (same || last.outcome.is_some()) {
-                return Ok(());
-            }
-            let promoted = last.outcome.as_ref().is_some_and(|it| it.result == Ending::Promoted);
-            if promoted && !same {
-                return Err(self.file.finished());
-            }
+        if let Some(last) = &self.batch
+            && !writes(verified)
+            && (last.outcome.is_some() || last.is_of(verified))
+        {
+            return Ok(());
         }
         let header = Header::new(batch.entries.len());
         let lines = batch.entries.iter().cloned().map(|entry| Line::Tag(Box::new(entry)));
@@ -105,4 +111,8 @@ impl Record {
         }
         self.end(Ending::RolledBack, left).await
     }
+}
+
+fn writes(verified: &[Verified<'_>]) -> bool {
+    verified.iter().any(|verified| verified.change.is_some())
 }

@@ -5,7 +5,7 @@ use zuul_images::oci::Manifest;
 use zuul_images::promote::{self, Error, Options, PutBack, RecordError, RolledBack};
 
 use super::record::{Scene, TAGS};
-use super::{client, held, image, wait_for};
+use super::{client, held, image, promote_with, promotion, recording, wait_for};
 use crate::support::sample::Sample;
 
 async fn roll_back(scene: &Scene) -> Result<RolledBack, Error> {
@@ -86,4 +86,17 @@ async fn what_others_wrote_after_a_rollback_is_theirs() {
     assert_eq!(scene.tags(), ["new"; 3]);
     assert_eq!(results(&roll_back(&scene).await.unwrap()), [PutBack::Done]);
     assert_eq!(scene.tags(), ["new", "nothing", "new"]);
+}
+
+#[tokio::test]
+async fn a_dry_run_refuses_the_record_of_another_promotion_too() {
+    let scene = Scene::new().await;
+    scene.promote().await.unwrap();
+    let before = scene.text();
+    wait_for(&scene.server, &["four"], &image("new"));
+    let options = Options { dry_run: true, ..recording(&scene.record) };
+    let other = [promotion(&scene.server, "four")];
+    let error = promote_with(&scene.server, &other, &options).await.unwrap_err();
+    assert!(matches!(error, Error::Record(RecordError::Finished(_))), "{error}");
+    assert_eq!(scene.text(), before);
 }
