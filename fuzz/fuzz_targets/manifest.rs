@@ -1,9 +1,10 @@
-//! Manifests and indexes: the bytes are kept, the digest is theirs, and their own type fits them.
+//! Manifests and indexes: the bytes are kept, the digest is theirs, their own type fits them, and as lists of
+//! referrers they lose nothing when one is added.
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use zuul_images::oci::{Content, Digest, Manifest};
+use zuul_images::oci::{Content, Digest, Manifest, referrers_index};
 
 fuzz_target!(|data: &[u8]| {
     // The first line is the Content-Type, as in a request.
@@ -30,4 +31,23 @@ fuzz_target!(|data: &[u8]| {
     for described in manifest.blobs().chain(manifest.children()).chain(manifest.subject()) {
         assert_eq!(described.digest.as_str().parse(), Ok(described.digest.clone()));
     }
+    let signature = signature();
+    if let Ok(Some(list)) = referrers_index(Some(&manifest), std::slice::from_ref(&signature)) {
+        let (last, first) = list.children().split_last().expect("something was added");
+        assert_eq!((first, &last.digest), (manifest.children(), signature.digest()));
+    }
+    if let Ok(Some(list)) = referrers_index(None, std::slice::from_ref(&manifest)) {
+        assert!(manifest.subject().is_some());
+        assert_eq!(list.children().first().map(|it| &it.digest), Some(manifest.digest()));
+    }
 });
+
+/// Something that refers to something.
+fn signature() -> Manifest {
+    let digest = Digest::sha256(b"{}");
+    let text = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"a/b","digest":"{digest}","size":2}},"layers":[],
+            "subject":{{"mediaType":"a/b","digest":"{digest}","size":2}}}}"#
+    );
+    Manifest::parse(text.into(), None).expect("it is right")
+}
