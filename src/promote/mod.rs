@@ -46,6 +46,8 @@ pub use self::interrupt::{Interrupt, Interrupter};
 pub use self::list::List;
 pub use self::outcome::{Promoted, PromotedTag, Totals};
 use self::record::Record;
+#[cfg(feature = "fuzzing")]
+pub use self::record::fuzzing;
 pub use self::record::{Doing, RecordError};
 pub use self::rollback::{PutBack, RolledBack, RolledBackTag, rollback};
 use self::settle::Settled;

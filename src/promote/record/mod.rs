@@ -6,6 +6,8 @@
 //! run that wrote no tag.
 
 mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod lines;
 
 use std::path::Path;
