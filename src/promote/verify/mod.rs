@@ -13,7 +13,7 @@ use self::sources::{Sources, Wanted};
 use super::record::{Batch, Before};
 use super::{Current, Error, Options, Promotion, history};
 use crate::client::{self, Client, Repository, Sight};
-use crate::oci::{Digest, Manifest, Reference};
+use crate::oci::{self, Digest, Manifest, Reference};
 
 /// A promotion that may be made.
 pub(super) struct Verified<'a> {
@@ -72,17 +72,18 @@ pub(super) async fn all<'a>(
 /// A promotion on the way through phase one.
 struct Look<'a> {
     wanted: Wanted<'a>,
-    held: Held,
+    /// None if the final tag was not looked at yet.
+    held: Option<Held>,
 }
 
 /// What is known of a final tag.
 enum Held {
-    /// It was not looked at yet.
-    Unknown,
     /// It holds the digest that is wanted.
     Right(Digest),
     /// It holds this.
     Seen(Box<Seen>),
+    /// It holds what is no image, or one of a kind that is not carried.
+    Odd(oci::Error),
 }
 
 struct Seen {
@@ -92,7 +93,7 @@ struct Seen {
 
 impl Look<'_> {
     fn is_right(&self) -> bool {
-        matches!(self.held, Held::Right(_))
+        matches!(self.held, Some(Held::Right(_)))
     }
 }
 
@@ -101,31 +102,30 @@ impl Look<'_> {
 async fn early(wanted: Wanted<'_>) -> Result<Look<'_>, client::Error> {
     let Promotion { to, expected, current, .. } = wanted.promotion;
     let (Some(expected), None) = (expected, current) else {
-        return Ok(Look { wanted, held: Held::Unknown });
+        return Ok(Look { wanted, held: None });
     };
-    let tag = Reference::Tag(to.tag.clone());
+    let right = || Some(Held::Right(expected.clone()));
     let held = if wanted.recorded.as_ref() == Some(expected) {
-        let held = wanted.repository.head(&tag).await?;
-        match held.is_some_and(|held| held.digest == *expected) {
-            true => Held::Right(expected.clone()),
-            false => Held::Unknown,
-        }
+        let held = wanted.repository.head(&Reference::Tag(to.tag.clone())).await?;
+        if held.is_some_and(|held| held.digest == *expected) { right() } else { None }
     } else {
-        let seen = see(&wanted).await?;
-        match seen.sight.held() == Some(expected) {
-            true => Held::Right(expected.clone()),
-            false => Held::Seen(Box::new(seen)),
+        match see(&wanted).await? {
+            Held::Seen(seen) if seen.sight.held() == Some(expected) => right(),
+            held => Some(held),
         }
     };
     Ok(Look { wanted, held })
 }
 
-async fn see(wanted: &Wanted<'_>) -> Result<Seen, client::Error> {
+async fn see(wanted: &Wanted<'_>) -> Result<Held, client::Error> {
     let asked = Instant::now();
     let tag = Reference::Tag(wanted.promotion.to.tag.clone());
-    let manifest = wanted.repository.manifest(&tag).await?;
+    let manifest = match wanted.repository.manifest(&tag).await {
+        Err(client::Error::Manifest { source, .. }) => return Ok(Held::Odd(source)),
+        manifest => manifest?,
+    };
     let digest = manifest.as_ref().map(|manifest| manifest.digest().clone());
-    Ok(Seen { sight: Sight::new(digest, asked), manifest })
+    Ok(Held::Seen(Box::new(Seen { sight: Sight::new(digest, asked), manifest })))
 }
 
 /// The outer error is a registry that cannot be asked, the inner one the reasons against it.
@@ -141,48 +141,63 @@ async fn judge<'a>(
         let repository = wanted.repository.clone();
         Ok(Ok(Verified { promotion, repository, digest, change, earlier: None }))
     };
-    let Seen { sight, manifest: before } = match held {
+    let item = format!("{}:{}", promotion.repository, promotion.to.tag);
+    let refused = |reasons: Vec<String>| {
+        Ok(Err(reasons.into_iter().map(|reason| format!("{item}: {reason}")).collect()))
+    };
+    let held = match held {
+        Some(held) => held,
+        None => see(&wanted).await?,
+    };
+    let seen = match held {
         Held::Right(digest) => return verified(digest, None),
+        Held::Odd(reason) => {
+            return refused(vec![format!(
+                "what it holds could not be put back ({reason}); if it may go, delete the tag first"
+            )]);
+        }
         Held::Seen(seen) => *seen,
-        Held::Unknown => see(&wanted).await?,
     };
-    let mut reasons = Vec::new();
-    reasons.extend(objection(promotion.current.as_ref(), sight.held()));
-    let waiting = match sources.waiting(&wanted) {
-        Ok(manifest) => Some(manifest),
+    let mut reasons = Vec::from_iter(objection(promotion.current.as_ref(), seen.sight.held()));
+    let manifest = match sources.waiting(&wanted) {
+        Ok(manifest) => manifest,
         Err(reason) => {
-            reasons.push(reason.against(promotion, sight.held()));
-            None
+            reasons.push(reason.against(promotion, seen.sight.held()));
+            return refused(reasons);
         }
     };
-    if let Some(manifest) = waiting
-        && sight.held() != Some(manifest.digest())
-    {
-        if !promotion.is_carried() {
-            reasons.extend(below.objections(&wanted.repository, manifest));
-        }
-        if let (false, Some(before)) = (options.allow_lost_platforms, &before) {
-            reasons.extend(platforms::lost(&wanted, below, before, manifest).await?);
-        }
-        if let (false, Some(before)) = (options.move_back, sight.held()) {
-            let (known, after) = (options.known, manifest.digest());
-            reasons.extend(history::moves_back(known, promotion, before, after));
-        }
+    let is_right = seen.sight.held() == Some(manifest.digest());
+    if !is_right {
+        reasons.extend(against(&wanted, &seen, manifest, below, options).await?);
     }
-    match (waiting, reasons.is_empty()) {
-        (Some(manifest), true) => {
-            let digest = manifest.digest().clone();
-            let change = match sight.held() == Some(&digest) {
-                true => None,
-                false => Some(Change { manifest: manifest.clone(), seen: sight, before }),
-            };
-            verified(digest, change)
-        }
-        _ => {
-            let item = format!("{}:{}", promotion.repository, promotion.to.tag);
-            Ok(Err(reasons.into_iter().map(|reason| format!("{item}: {reason}")).collect()))
-        }
+    if !reasons.is_empty() {
+        return refused(reasons);
     }
+    let Seen { sight, manifest: before } = seen;
+    let change = Change { manifest: manifest.clone(), seen: sight, before };
+    verified(manifest.digest().clone(), (!is_right).then_some(change))
+}
+
+/// What speaks against a change of the tag.
+async fn against(
+    wanted: &Wanted<'_>,
+    seen: &Seen,
+    after: &Manifest,
+    below: &Below,
+    options: &Options<'_>,
+) -> Result<Vec<String>, client::Error> {
+    let mut reasons = Vec::new();
+    if !wanted.promotion.is_carried() {
+        reasons.extend(below.objections(&wanted.repository, after));
+    }
+    if let (false, Some(before)) = (options.allow_lost_platforms, &seen.manifest) {
+        reasons.extend(platforms::lost(wanted, below, before, after).await?);
+    }
+    if let (false, Some(before)) = (options.move_back, seen.sight.held()) {
+        let known = options.known;
+        reasons.extend(history::moves_back(known, wanted.promotion, before, after.digest()));
+    }
+    Ok(reasons)
 }
 
 fn objection(demanded: Option<&Current>, held: Option<&Digest>) -> Option<String> {

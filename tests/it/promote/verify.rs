@@ -2,12 +2,12 @@
 
 use http::Method;
 use zuul_images::oci::Digest;
-use zuul_images::promote::{Error, Options};
+use zuul_images::promote::{Error, Options, Promotion};
 
 use super::{
     digest, expecting, held, image, promote, promote_with, promotion, refusal, wait_for, waiting,
 };
-use crate::support::faulty::Faulty;
+use crate::support::faulty::{Fault, Faulty};
 use crate::support::sample::{self, Sample};
 
 #[tokio::test]
@@ -66,6 +66,29 @@ async fn an_index_in_an_index_has_to_be_whole_too() {
     }
     promote(&server, &["one"]).await.unwrap();
     assert_eq!(held(&server, "one"), Some(digest(&outer)));
+}
+
+#[tokio::test]
+async fn a_tag_that_could_not_be_put_back_is_named_beside_all_other_reasons() {
+    let server = waiting(&["one", "two"]).await;
+    let old = r#"{"schemaVersion":1,"name":"org/a","tag":"one","fsLayers":[],"history":[]}"#;
+    let kind = "application/vnd.docker.distribution.manifest.v1+prettyjws".to_owned();
+    let old = Fault::Answer(200, vec![("content-type", kind)], old.to_owned());
+    server.fault(usize::MAX, Method::GET, "manifests/one", old);
+    for expected in [None, Some(image("new").root.digest().clone())] {
+        let promotions = ["one", "two", "three"]
+            .map(|tag| Promotion { expected: expected.clone(), ..promotion(&server, tag) });
+        server.memory.forget_tag("org/a", "change_1_two");
+        let refused = promote_with(&server, &promotions, &Options::default()).await;
+        let Err(Error::Refused(reasons)) = refused else { panic!("{refused:?}") };
+        assert!(
+            reasons[0].contains("org/a:one: ") && reasons[0].contains("put back"),
+            "{reasons:?}"
+        );
+        assert!(reasons[0].contains("schemaVersion is 1"), "{reasons:?}");
+        assert_eq!(reasons.len(), if expected.is_none() { 3 } else { 1 }, "{reasons:?}");
+    }
+    assert_eq!(server.count(Method::PUT, ""), 0);
 }
 
 #[tokio::test]
