@@ -182,6 +182,7 @@ impl From<promote::Error> for Failure {
             promote::Error::Client(error) => error.into(),
             promote::Error::Zuul(error) => error.into(),
             promote::Error::NoBuild { .. } => Self::failed("not-found", error),
+            promote::Error::Removal(error) => error.into(),
             promote::Error::Copy(error) => error.into(),
             promote::Error::Interrupted => Self::failed("interrupted", error),
             promote::Error::Broken { ref item, .. } => {

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::RecordError;
-use crate::{client, copy, webapi, zuul};
+use crate::{client, copy, removal, webapi, zuul};
 
 /// Why nothing was promoted, or nothing rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum Error {
         /// What it was asked for.
         query: String,
     },
+    /// Credentials of a registry's web API that do not fit together.
+    #[error(transparent)]
+    Removal(#[from] removal::Error),
     /// An image could not be brought to the repository of its final tag; no tag was written.
     #[error(transparent)]
     Copy(#[from] copy::Error),

@@ -112,10 +112,9 @@ pub struct Options<'a> {
     pub parallel: usize,
     /// Where to keep what undoes the promotion.
     pub record: Option<&'a Path>,
-    /// Rules on which login may be used for which repository of a record; none are checked where absent.
+    /// Logins: for which repositories of a record they may be used, and how their registries remove tags.
+    /// Where absent no rule is checked, and registries remove tags themselves.
     pub credentials: Option<&'a RegistryCredentials>,
-    /// How each registry removes the temporary tags.
-    pub remover: TagRemover,
     /// What breaks it off.
     pub interrupt: Interrupt,
     /// Is told of blobs that are brought from elsewhere.
@@ -134,7 +133,6 @@ impl Default for Options<'_> {
             parallel: 8,
             record: None,
             credentials: None,
-            remover: TagRemover::default(),
             interrupt: Interrupt::never(),
             progress: &(),
         }
@@ -154,24 +152,31 @@ pub async fn promote(
     let mut interrupt = options.interrupt.clone();
     let mut record = Record::open(options.record, options.dry_run).await?;
     let preparing = async {
+        let registries = promotions.iter().map(|promotion| promotion.to.registry.clone());
+        let remover = options.remover(client, registries).await?;
         let settled = settle::verified(client, promotions, options, record.as_mut()).await?;
         record.as_ref().map_or(Ok(()), |record| record.admit(&settled.verified))?;
         let carried = carry::all(client, &settled.verified, options).await?;
-        Ok::<_, Error>((settled, carried))
+        Ok::<_, Error>((remover, settled, carried))
     };
-    let (Settled { verified, unfinished }, carried) = tokio::select! {
+    let (remover, Settled { verified, unfinished }, carried) = tokio::select! {
         prepared = preparing => prepared?,
         () = interrupt.next() => return Err(Error::Interrupted),
     };
     let mut cleanup = Vec::new();
     let mut manifests_written = 0;
     if !options.dry_run {
-        let phase = write::Phase { verified: &verified, unfinished, parallel: options.parallel };
+        let phase = write::Phase {
+            verified: &verified,
+            unfinished,
+            remover: &remover,
+            parallel: options.parallel,
+        };
         phase.run(record.as_mut(), &mut interrupt).await?;
         manifests_written = verified.iter().filter(|verified| verified.change.is_some()).count();
         if !options.keep_temporary_tags {
-            let (remover, parallel) = (&options.remover, options.parallel);
-            cleanup = cleanup::all(&verified, remover, parallel, &mut interrupt).await;
+            let parallel = options.parallel;
+            cleanup = cleanup::all(&verified, &remover, parallel, &mut interrupt).await;
         }
     }
     Ok(Promoted {
@@ -181,6 +186,17 @@ pub async fn promote(
         cleanup,
         carried,
     })
+}
+
+impl Options<'_> {
+    /// How each of these registries removes tags.
+    async fn remover(
+        &self,
+        client: &Client,
+        registries: impl IntoIterator<Item = Registry>,
+    ) -> Result<TagRemover, Error> {
+        Ok(TagRemover::new(client, self.credentials, registries, None).await?)
+    }
 }
 
 impl Promotion {

@@ -13,6 +13,7 @@ use super::verify::Below;
 use super::{Error, FinalTag, Options};
 use crate::client::Client;
 use crate::oci::{Digest, Tag};
+use crate::removal::TagRemover;
 
 /// What was rolled back.
 #[derive(Debug, Serialize)]
@@ -56,7 +57,9 @@ pub async fn rollback(
     let mut record = Record::existing(file, options.dry_run).await?;
     let written = record.batch().into_iter().flat_map(Batch::to_undo);
     let written = settle::written(client, written, options.credentials)?;
-    let undone = put_back(written, options).await?;
+    let registries = written.iter().map(|written| written.tag.registry.clone());
+    let remover = options.remover(client, registries).await?;
+    let undone = put_back(written, &remover, options).await?;
     if !options.dry_run && !undone.is_empty() && !undone.iter().any(|(_, one)| one.is_open()) {
         record.rolled_back(left(&undone)).await?;
     }
@@ -75,6 +78,7 @@ pub async fn rollback(
 /// An index whose children have gone meanwhile would be a tag that nobody can pull; it is not put back.
 async fn put_back(
     written: Vec<Written>,
+    remover: &TagRemover,
     options: &Options<'_>,
 ) -> Result<Vec<(FinalTag, PutBack)>, Error> {
     let roots = written.iter().filter_map(|one| Some((&one.repository, one.before.as_ref()?)));
@@ -85,7 +89,7 @@ async fn put_back(
         let missing = missing.filter(|missing| !missing.is_empty());
         let undone = match (one.would_put_back().await, missing) {
             (PutBack::Done, Some(missing)) => PutBack::Incomplete(missing.join(", ")),
-            (PutBack::Done, None) if !options.dry_run => one.put_back().await,
+            (PutBack::Done, None) if !options.dry_run => one.put_back(remover).await,
             (needless, _) => needless,
         };
         (one.tag, undone)

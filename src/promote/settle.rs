@@ -62,7 +62,9 @@ async fn put_back(
 ) -> Result<(), Error> {
     let entries = record.batch().into_iter().flat_map(Batch::to_undo);
     let written = written(client, entries, options.credentials)?;
-    let undone = undo::all(written, options.parallel).await;
+    let registries = written.iter().map(|written| written.tag.registry.clone());
+    let remover = options.remover(client, registries).await?;
+    let undone = undo::all(written, &remover, options.parallel).await;
     let open: Vec<String> = undone
         .iter()
         .filter(|(_, undone)| undone.is_open())

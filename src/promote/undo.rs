@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::FinalTag;
 use crate::client::{self, Client, Deleted, Repository, Sight, TagMove};
 use crate::oci::{Digest, Manifest, Reference};
+use crate::removal::{self, TagRemover};
 
 /// A tag that was written, or may have been.
 pub(super) struct Written {
@@ -53,9 +54,13 @@ impl PutBack {
 }
 
 /// Puts tags back, many at once. What one of them ends with changes nothing for the others.
-pub(super) async fn all(written: Vec<Written>, parallel: usize) -> Vec<(FinalTag, PutBack)> {
+pub(super) async fn all(
+    written: Vec<Written>,
+    remover: &TagRemover,
+    parallel: usize,
+) -> Vec<(FinalTag, PutBack)> {
     let undone = stream::iter(written).map(async |written: Written| {
-        let undone = written.put_back().await;
+        let undone = written.put_back(remover).await;
         (written.tag, undone)
     });
     undone.buffered(parallel.max(1)).collect().await
@@ -73,11 +78,11 @@ impl Written {
     }
 
     /// Puts the tag back while it holds what was written.
-    pub(super) async fn put_back(&self) -> PutBack {
+    pub(super) async fn put_back(&self, remover: &TagRemover) -> PutBack {
         let undone = match self.look().await {
-            Ok(Ok(sight)) => self.undo(&sight).await,
+            Ok(Ok(sight)) => self.undo(&sight, remover).await,
             Ok(Err(needless)) => Ok(needless),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         undone.unwrap_or_else(|error| PutBack::Failed(error.to_string()))
     }
@@ -103,7 +108,7 @@ impl Written {
         })
     }
 
-    async fn undo(&self, seen: &Sight) -> Result<PutBack, client::Error> {
+    async fn undo(&self, seen: &Sight, remover: &TagRemover) -> Result<PutBack, removal::Error> {
         let tag = &self.tag.tag;
         match &self.before {
             Some(before) => Ok(match self.repository.move_tag(tag, seen, before).await? {
@@ -111,7 +116,7 @@ impl Written {
                 TagMove::Meanwhile(_) => PutBack::Moved,
             }),
             // By tag only: deleting by digest would take every other tag of the image along.
-            None => Ok(match self.repository.delete(&Reference::Tag(tag.clone())).await? {
+            None => Ok(match remover.remove(&self.repository, tag).await? {
                 Deleted::Done | Deleted::Absent => PutBack::Done,
                 Deleted::Unsupported => PutBack::Unsupported,
             }),

@@ -10,6 +10,7 @@ use super::verify::{Change, Verified};
 use super::{Error, Interrupt, settle};
 use crate::client::{self, TagMove};
 use crate::oci::{Digest, Manifest};
+use crate::removal::TagRemover;
 
 /// How long an interruption waits for the answers to writes that are on their way.
 const GRACE: Duration = Duration::from_secs(10);
@@ -19,6 +20,7 @@ pub(super) struct Phase<'a> {
     pub(super) verified: &'a [Verified<'a>],
     /// Whether what an earlier run wrote belongs to it, too.
     pub(super) unfinished: bool,
+    pub(super) remover: &'a TagRemover,
     pub(super) parallel: usize,
 }
 
@@ -97,7 +99,7 @@ impl Phase<'_> {
         let tried = tags.iter().filter(|tag| tag.tried.load(Ordering::Relaxed));
         let earlier = self.verified.iter().filter(|_| self.unfinished).filter_map(earlier);
         let written: Vec<Written> = earlier.chain(tried.map(Writing::written)).collect();
-        let undoing = undo::all(written, self.parallel);
+        let undoing = undo::all(written, self.remover, self.parallel);
         let undone = tokio::select! {
             undone = undoing => undone,
             () = interrupt.next() => {

@@ -95,11 +95,8 @@ impl Promote {
             (Method::Tag, ..) => self.waiting(&list, built.as_ref(), &mut known)?,
         };
         let tenant = self.source.tenant.clone();
-        let temporary = promotions.iter().filter(|promotion| !promotion.is_carried());
-        let registries = temporary.map(|promotion| promotion.from.registry.clone());
         let options = Options {
             keep_temporary_tags: self.keep_temporary_tags,
-            remover: self.network.tag_remover(&client, registries, None).await?,
             move_back: self.move_back,
             known: &known,
             reader: tenant.map(|tenant| Origin { tenant: Some(tenant), ..Origin::default() }),

@@ -1,7 +1,6 @@
 use http::Method;
 use zuul_images::auth::CredentialStore;
 use zuul_images::promote::{Options, Removed};
-use zuul_images::removal::TagRemover;
 use zuul_images::zuul::RegistryCredentials;
 
 use super::{digest, expecting, held, image, promote, promote_with, promotion, refusal, waiting};
@@ -51,10 +50,9 @@ async fn clean_up_goes_the_way_that_the_login_says() {
     let credentials = RegistryCredentials::read(&file(folder.path(), "login.json", &text)).unwrap();
     let plain = [&server.registry(), &quay.web.place()];
     let client = client(&plain, CredentialStore::empty());
-    let registries = [server.registry()];
-    let remover = TagRemover::new(&client, Some(&credentials), registries, None).await.unwrap();
-    let options = Options { remover, ..Options::default() };
-    let promoted = promote_with(&server, &[promotion(&server, "one")], &options).await.unwrap();
+    let options = Options { credentials: Some(&credentials), ..Options::default() };
+    let promotions = [promotion(&server, "one")];
+    let promoted = zuul_images::promote::promote(&client, &promotions, &options).await.unwrap();
     assert_eq!(promoted.cleanup[0].result, Removed::Done);
     assert!(quay.tags().is_empty());
     assert_eq!(server.count(Method::DELETE, ""), 0);

@@ -1,5 +1,6 @@
 //! Promotion where things go wrong: all or nothing, what undoes it, and what that costs.
 
+mod apis;
 mod cleanup;
 mod history;
 mod intermediate;
