@@ -11,7 +11,7 @@ pub struct Sight {
 }
 
 /// What became of a tag that was to be moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum TagMove {
     /// It was moved.
     Done,
@@ -19,6 +19,8 @@ pub enum TagMove {
     There,
     /// Somebody else moved it to something else, which is left alone.
     Meanwhile(Option<Digest>),
+    /// It is not moved, and nothing was sent that could: the login is missing, or refused.
+    Barred(Error),
 }
 
 impl Sight {
@@ -74,6 +76,7 @@ impl Repository {
             let failed = match writable.put_once(purpose, &reference, manifest).await {
                 Ok(()) => return Ok(TagMove::Done),
                 Err(Error::Http { source, .. }) => source,
+                Err(error @ Error::Login { .. }) if !tried => return Ok(TagMove::Barred(error)),
                 Err(error) => return Err(error),
             };
             (fresh, tried) = (false, true);

@@ -114,6 +114,7 @@ impl Written {
             Some(before) => Ok(match self.repository.move_tag(tag, seen, before).await? {
                 TagMove::Done | TagMove::There => PutBack::Done,
                 TagMove::Meanwhile(_) => PutBack::Moved,
+                TagMove::Barred(error) => PutBack::Failed(error.to_string()),
             }),
             // By tag only: deleting by digest would take every other tag of the image along.
             None => Ok(match remover.remove(&self.repository, tag).await? {

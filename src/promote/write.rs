@@ -184,6 +184,10 @@ impl<'a> Writing<'a> {
                 tried.store(false, Ordering::Relaxed);
                 Cause::Moved { seen: change.seen.held().cloned(), held }
             }
+            Ok(TagMove::Barred(error)) => {
+                tried.store(false, Ordering::Relaxed);
+                Cause::Client(error)
+            }
             Err(error) => Cause::Client(error),
         };
         stop.store(true, Ordering::Relaxed);

@@ -1,8 +1,12 @@
 use http::Method;
-use zuul_images::promote::{Error, Interrupt, Options};
+use zuul_images::auth::CredentialStore;
+use zuul_images::oci::ImageReference;
+use zuul_images::promote::{Error, FinalTag, Interrupt, Options, Promotion};
 
 use super::{digest, held, image, promote, promote_with, promotion, refusal, waiting};
+use crate::support::clients::client;
 use crate::support::faulty::Fault;
+use crate::support::registry::Registry;
 use crate::support::wait::until;
 
 #[tokio::test]
@@ -84,6 +88,34 @@ async fn a_write_that_fails_for_a_while_is_tried_again() {
     let promoted = promote(&server, &["one"]).await.unwrap();
     assert_eq!(held(&server, "one"), Some(digest(&image("new"))));
     assert_eq!((server.count(Method::PUT, ""), promoted.totals.retries), (3, 2));
+}
+
+#[tokio::test]
+async fn a_tag_that_nobody_may_write_without_a_login_is_not_one_that_was_written() {
+    let server = waiting(&["one"]).await;
+    // Everybody may read there.
+    let other = Registry::start();
+    let image = other.push_image("org/b", "change_1_two", "two");
+    let registry = other.address.to_string();
+    let from: ImageReference = format!("{registry}/org/b:change_1_two").parse().unwrap();
+    let two = Promotion {
+        to: FinalTag::beside(&from, "two".parse().unwrap()),
+        from,
+        repository: format!("{registry}/org/b"),
+        ..promotion(&server, "one")
+    };
+    let client =
+        client(&[&server.registry(), &registry.parse().unwrap()], CredentialStore::empty());
+    let options = Options { parallel: 1, ..Options::default() };
+    let promotions = [promotion(&server, "one"), two];
+    let error = zuul_images::promote::promote(&client, &promotions, &options)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("wants a login") && error.contains("put back (tags: 1)"), "{error}");
+    assert!(!error.contains("NOT put back"), "{error}");
+    assert_eq!(held(&server, "one"), None);
+    assert_eq!(other.anonymous("GET", "/v2/org/b/manifests/change_1_two").body, image);
 }
 
 #[tokio::test]
