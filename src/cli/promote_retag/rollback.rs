@@ -38,6 +38,9 @@ impl Rollback {
 
 impl Report for RolledBack {
     fn text(&self) -> String {
+        if self.rolled_back.is_empty() {
+            return "the record holds no tag that was written\n".to_owned();
+        }
         let rows: Vec<[String; 3]> = self.rolled_back.iter().map(row(self.dry_run)).collect();
         let mut text = table(["TAG", "TO", "STATE"], &rows);
         let totals = &self.totals;
