@@ -216,7 +216,7 @@ fn counted(
 
 /// Whether our programs are there.
 pub fn programs(folder: &Path) -> Outcome<PathBuf> {
-    for name in ["upload-with-temp-tag", "promote-retag"] {
+    for name in ["intermediate-registry-sync", "promote-retag"] {
         let program = folder.join(name);
         if !program.is_file() {
             return Err(format!("{} is not there", program.display()).into());

@@ -24,7 +24,11 @@ fn judge(measured: &Measured<'_>, goal: Goal) -> Option<Verdict> {
             let times = versus.iter().filter_map(|it| Some((seconds(*it)?, *it)));
             let (best, who) = times.min_by(|a, b| a.0.total_cmp(&b.0))?;
             let ratio = best / seconds(ours)?;
-            let text = format!("{} {ratio:.2}× {} (≥ {factor}×)", at(ours), at(who));
+            let mut text = format!("{} {ratio:.2}× {} (≥ {factor}×)", at(ours), at(who));
+            let list = Contestant { program: Program::Regsync, ..who };
+            if let (Some(other), Some(own)) = (seconds(list), seconds(ours)) {
+                text += &format!("; {:.2}× {}", other / own, at(list));
+            }
             Verdict { reached: ratio >= factor, text }
         }
         Goal::Within(ours, factor, versus) => {

@@ -1,6 +1,5 @@
 //! Who copies, and how each is told to: as the script of somebody who wants it done fast.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +60,7 @@ impl Program {
         let Job { source, destination, .. } = job;
         let tls = job.ca.is_some();
         Ok(match self {
-            Self::Ours => job.upload()?,
+            Self::Ours => job.mirror()?,
             Self::SkopeoCopy => job.each(|repository| {
                 format!(
                     "skopeo --insecure-policy copy --quiet --all --src-tls-verify={tls} \
@@ -152,18 +151,20 @@ impl Job<'_> {
         if self.ca.is_some() { "enabled" } else { "disabled" }
     }
 
-    /// One run over the list, to the final tags.
-    fn upload(&self) -> Outcome<String> {
-        let mut line = format!(
-            "{} --images {} --from docker://{} --pipeline bench --final-tags --referrers false",
-            self.programs.join("upload-with-temp-tag").display(),
-            self.image_list()?.display(),
-            self.source,
-        );
-        for image in &self.set.images {
-            let (source, destination, name) = (&self.source, &self.destination, &image.repository);
-            write!(line, " --map {destination}/{name}={source}/{name}:{FINAL}")?;
-        }
+    /// One run over the list; the others do not carry referrers either.
+    fn mirror(&self) -> Outcome<String> {
+        let entry = |name: &str| {
+            json!({
+                "src_repository": format!("{}/{name}", self.source), "src_tag": FINAL,
+                "dest_repository": format!("{}/{name}", self.destination), "dest_tag": FINAL,
+            })
+        };
+        let list: Vec<Value> =
+            self.set.images.iter().map(|image| entry(&image.repository)).collect();
+        let file = write(self.folder, "mirror.json", &json!(list).to_string())?;
+        let program = self.programs.join("intermediate-registry-sync");
+        let line =
+            format!("{} mirror --images {} --referrers false", program.display(), file.display());
         Ok(line + &self.connections(&[&self.source, &self.destination]))
     }
 

@@ -59,8 +59,9 @@ const OURS: Contestant = debian(Ours);
 /// Ours from ours to ours.
 const HOME: Contestant = on(Site::Ours, Ours);
 const CURL: Contestant = debian(Curl);
+/// Whom targets compare with. regsync is shown beside them: over a list it asks as little as ours.
 const PEERS: &[Contestant] =
-    &[debian(SkopeoCopy), debian(SkopeoSync), debian(Crane), debian(Regctl), debian(Regsync)];
+    &[debian(SkopeoCopy), debian(SkopeoSync), debian(Crane), debian(Regctl)];
 
 const BOTH: &[Contestant] = &[
     OURS,
