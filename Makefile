@@ -1,10 +1,11 @@
 # Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+comma := ,
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: ## Carry real images of two dependent changes through check, gate and promote
@@ -13,6 +14,10 @@ demo: ## Carry real images of two dependent changes through check, gate and prom
 .PHONY: test
 test: ## Everything: linters, unit and integration tests, roles, real clients
 	@tests/run
+
+.PHONY: zuul-e2e
+zuul-e2e: ## Our jobs in a real Zuul, from check to promote; ONLY=SCENARIO,… KEEP=1 leaves it up; SMOKE=1 the shortest
+	@tests/zuul/run $(subst $(comma), ,$(ONLY))
 
 .PHONY: conformance
 conformance: ## The distribution-spec's own suites, every switch on (SUITE=DIR: a checkout of that repository)

@@ -22,12 +22,12 @@ publish_programs() {
     (cd "$share" && sha256sum -- * >SHA256SUMS)
 }
 
-# start_registry NAME HOST ADDRESS PORT USER: a long-lived registry that this machine trusts. Its connection
-# is left in $work/NAME.init.
+# start_registry NAME HOST ADDRESS PORT USER [OPTION]...: a long-lived registry that this machine trusts. Its
+# connection is left in $work/NAME.init.
 start_registry() {
     local root=/var/lib/$1
     printf '%s\t%s\n' "$3" "$2" >>/etc/hosts
-    buildset-registry init --root "$root" --host "$2" --port "$4" --user "$5" --output json >"$work/$1.init"
+    buildset-registry init --root "$root" --host "$2" --port "$4" --user "$5" "${@:6}" --output json >"$work/$1.init"
     jq -r .connection.cert "$work/$1.init" >"/usr/local/share/ca-certificates/$1.crt"
     buildset-registry serve --root "$root" --listen "$3:$4" --detach --output json >/dev/null
     update-ca-certificates >/dev/null 2>&1

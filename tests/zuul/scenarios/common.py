@@ -1,0 +1,34 @@
+"""What scenarios share: the images of the site's projects, and what builds returned."""
+
+BASE = 'registry.example.org/demo/base'
+APP = 'distribution.example.org/demo/app'
+SUITE = 'registry.example.org/demo/suite'
+
+
+def artifact(build, kind='container_image'):
+    """The one artifact of this kind that a build returned."""
+    found = [entry for entry in build['artifacts'] if entry.get('metadata', {}).get('type') == kind]
+    if len(found) != 1:
+        raise LookupError(f'{len(found)} artifacts of type {kind} of {build["job_name"]}: {build["artifacts"]}')
+    return found[0]
+
+
+def built(build):
+    """The image of a build, in the intermediate registry."""
+    return artifact(build)['url'].removeprefix('docker://')
+
+
+def uploaded_digest(build):
+    return artifact(build, 'container_image_upload')['metadata']['digest']
+
+
+def ensure_published(site):
+    """Where a scenario is played alone, the images that it starts from are not there yet."""
+    for project, image in (('base', BASE), ('app', APP)):
+        if site.images.digest(f'{image}:latest') is None:
+            file = 'base-change' if project == 'base' else 'greeting'
+            change = site.review.propose(f'example/{project}', 'Publish', {file: 'published\n'})
+            change.approve()
+            if not change.await_merge():
+                raise RuntimeError(change.messages()[-1])
+            site.zuul.build(pipeline='promote', change=change.number)

@@ -1,0 +1,42 @@
+"""Looks for passwords where they must not be."""
+import base64
+import pathlib
+import threading
+import time
+
+
+class Secrets:
+    """`passwords` by their names, which is what is said of one that was found."""
+
+    def __init__(self, passwords):
+        self.needles = {}
+        for name, (user, password) in passwords.items():
+            self.needles[password.encode()] = name
+            self.needles[base64.b64encode(f'{user}:{password}'.encode()).rstrip(b'=')] = name
+        self.in_processes = set()
+
+    def watch_processes(self):
+        """From now on, as long as this process runs."""
+        threading.Thread(target=self.look_at_processes, daemon=True).start()
+
+    def look_at_processes(self):
+        while True:
+            for process in pathlib.Path('/proc').glob('[0-9]*'):
+                try:
+                    arguments = (process / 'cmdline').read_bytes()
+                except OSError:
+                    continue  # it has ended
+                self.in_processes.update(f'{name} in the arguments of {arguments.split(bytes(1))[0].decode()}'
+                                         for name in self.named_in(arguments))
+            time.sleep(0.2)
+
+    def seen_in_processes(self):
+        return sorted(self.in_processes)
+
+    def named_in(self, text):
+        text = text.encode() if isinstance(text, str) else text
+        return sorted({name for needle, name in self.needles.items() if needle in text})
+
+    def files_with_one(self, root):
+        return [f'{name} in {path}' for path in root.rglob('*') if path.is_file() and not path.is_symlink()
+                for name in self.named_in(path.read_bytes())]
