@@ -29,7 +29,7 @@ DISTRIBUTION = 'distribution.example.org'
 # The projects of the demo, as the README prints a project, and where each publishes its image.
 PRINTED = {'base': REGISTRY, 'app': DISTRIBUTION}
 # The others are in tests/zuul/site, as they are.
-PROJECTS = [*PRINTED, 'suite', 'hostile']
+PROJECTS = [*PRINTED, 'suite', 'hostile', 'ipv6']
 
 
 class Site:
@@ -108,16 +108,15 @@ class Site:
         text = text.replace('https://zuul.example.org', self.zuul.url)
         return re.sub(r'!encrypted/pkcs1-oaep\n +- \.\.\.', lambda _: self.encrypt(project, secret), text)
 
-    def enqueue(self, pipeline, project, what):
-        """Has a change or a ref run in a pipeline, as an operator does; `what` are options of zuul-client."""
+    def operate(self, verb, pipeline, project, *what):
+        """Enqueues or dequeues a change or ref, as an operator does with zuul-client."""
         token = subprocess.run([
             self.zuul_programs / 'zuul-admin', '-c', WORK / 'etc/zuul.conf', 'create-auth-token', '--auth-config', 'zuul_operator',
             '--tenant', self.tenant_name, '--user', 'operator', '--expires-in', '600',
         ], text=True, check=True, stdout=subprocess.PIPE).stdout.strip().removeprefix('Bearer ')
         subprocess.run([
             self.zuul_programs / 'zuul-client', '--zuul-url', self.zuul.url, '--auth-token', token,
-            'enqueue' if '--change' in what else 'enqueue-ref', '--tenant', self.tenant_name, '--pipeline', pipeline,
-            '--project', project, *what,
+            verb, '--tenant', self.tenant_name, '--pipeline', pipeline, '--project', project, *what,
         ], check=True)
 
     def encrypt(self, project, secret):
@@ -191,6 +190,13 @@ class Site:
         pids = [int(file.read_text()) for file in (WORK / 'run').glob('node*.pid')]
         return [pathlib.Path(f'/proc/{pid}/root/{place}') for pid in pids for place in ('root', 'etc', 'tmp', 'run', 'var/tmp')]
 
+    def files_on_nodes(self, name, text=''):
+        return [str(path) for place in self.nodes() for path in place.glob(name) if not text or text in path.read_text()]
+
+    def files_with_passwords(self, place):
+        """Among those that were written since the site began."""
+        return self.secrets.files_with_one(place, newer=WORK / 'main.yaml')
+
     def start_distribution(self):
         self.start_service('distribution', 'docker-registry', 'serve', WORK / 'distribution/config.yml')
         eventually("the registry", lambda: self.images.tags('distribution.example.org/demo/app'))
@@ -206,4 +212,5 @@ class Site:
 
 def nodes():
     key = ' '.join((WORK / 'tls/host.pub').read_text().split()[:2])
-    return [{'name': f'10.77.0.{number}', 'label': 'debian', 'host-key': key} for number in range(11, 17)]
+    by_name = {f'10.77.0.{number}': 'debian' for number in range(11, 17)} | {'fd77::17': 'debian-ipv6'}
+    return [{'name': name, 'label': label, 'host-key': key} for name, label in by_name.items()]

@@ -1,9 +1,12 @@
 """The scenarios, in the order in which they are played."""
-from . import credentials, dependent_pair
+from . import credentials, dependent_pair, hostile_job, ipv6, paused_registry
 
 SCENARIOS = {
     'dependent-pair': dependent_pair.play,
+    'paused-registry': paused_registry.play,
     'credentials': credentials.play,
+    'hostile-job': hostile_job.play,
+    'ipv6': ipv6.play,
 }
 # What continuous integration plays.
 SMOKE = ['dependent-pair']
