@@ -1,8 +1,9 @@
 """The scenarios, in the order in which they are played."""
-from . import credentials, dependent_pair, hostile_job, ipv6, paused_registry
+from . import credentials, dependent_pair, hostile_job, ipv6, nearest_wins, paused_registry
 
 SCENARIOS = {
     'dependent-pair': dependent_pair.play,
+    'nearest-wins': nearest_wins.play,
     'paused-registry': paused_registry.play,
     'credentials': credentials.play,
     'hostile-job': hostile_job.play,
