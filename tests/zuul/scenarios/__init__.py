@@ -1,5 +1,5 @@
 """The scenarios, in the order in which they are played."""
-from . import credentials, dependent_pair, hostile_job, ipv6, nearest_wins, paused_registry
+from . import credentials, dependent_pair, dequeued, hostile_job, ipv6, nearest_wins, paused_registry
 
 SCENARIOS = {
     'dependent-pair': dependent_pair.play,
@@ -8,6 +8,7 @@ SCENARIOS = {
     'credentials': credentials.play,
     'hostile-job': hostile_job.play,
     'ipv6': ipv6.play,
+    'dequeued': dequeued.play,
 }
 # What continuous integration plays.
 SMOKE = ['dependent-pair']

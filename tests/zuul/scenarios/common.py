@@ -24,11 +24,13 @@ def uploaded_digest(build):
 
 def ensure_published(site):
     """Where a scenario is played alone, the images that it starts from are not there yet."""
-    for project, image in (('base', BASE), ('app', APP)):
-        if site.images.digest(f'{image}:latest') is None:
-            file = 'base-change' if project == 'base' else 'greeting'
-            change = site.review.propose(f'example/{project}', 'Publish', {file: 'published\n'})
-            change.approve()
-            if not change.await_merge():
-                raise RuntimeError(change.messages()[-1])
-            site.zuul.build(pipeline='promote', change=change.number)
+    if site.images.digest(f'{APP}:latest') is not None:
+        return
+    base = site.review.propose('example/base', 'Publish', {'base-change': 'published\n'})
+    app = site.review.propose('example/app', 'Publish', {'greeting': 'published\n'}, depends_on=base)
+    for change in (base, app):
+        change.approve()
+    for change in (base, app):
+        if not change.await_merge():
+            raise RuntimeError(change.messages()[-1])
+        site.zuul.build(pipeline='promote', change=change.number)
