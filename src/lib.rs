@@ -4,7 +4,7 @@
 //! (`tests/it/house.rs` checks it):
 //!
 //! ```text
-//! bin → cli → {sync, upload, promote} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
+//! bin → cli → {sync, upload, promote, promoter} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
 //!       upload → layout;   promote → {removal, webapi}
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client;   cli → sweep → removal → {client, webapi};   webapi → {http, auth}
@@ -22,6 +22,7 @@ pub mod layout;
 pub mod oci;
 pub mod pointers;
 pub mod promote;
+pub mod promoter;
 pub mod proxy;
 pub mod registry;
 pub mod removal;

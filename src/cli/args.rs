@@ -47,6 +47,12 @@ impl Common {
         log::start(self.log_format, self.verbose, self.quiet);
     }
 
+    /// The format asked for.
+    #[must_use]
+    pub fn asked_output(&self) -> Option<Format> {
+        self.output
+    }
+
     /// The format asked for, or what suits stdout.
     #[must_use]
     pub fn output(&self) -> Format {

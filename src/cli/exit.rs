@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::registry::StartError;
 use crate::{
-    auth, client, copy, hostconfig, http, layout, promote, removal, storage, sweep, sync, tls,
-    upload, webapi, zuul,
+    auth, client, copy, hostconfig, http, layout, promote, promoter, removal, storage, sweep, sync,
+    tls, upload, webapi, zuul,
 };
 
 /// Why a program did not do its work.
@@ -194,6 +194,26 @@ impl From<promote::Error> for Failure {
                 Self::failed("undone", error).on(file)
             }
             promote::Error::Record(error) => error.into(),
+        }
+    }
+}
+
+impl From<promoter::Error> for Failure {
+    fn from(error: promoter::Error) -> Self {
+        use promoter::Error;
+        match error {
+            Error::Unreadable { ref path, .. } | Error::Invalid { ref path, .. } => {
+                let path = path.display().to_string();
+                Self::input(error).on(path)
+            }
+            Error::Unwritable { ref path, .. } => {
+                let path = path.display().to_string();
+                Self::failed("io", error).on(path)
+            }
+            Error::Argument(_) | Error::Git { .. } => Self::input(error),
+            Error::Refused(_) => Self::refused(error),
+            Error::Client(error) => Self::from(*error),
+            Error::Copy(error) => error.into(),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod buildset_registry;
 pub mod exit;
+pub mod image_promoter;
 pub mod intermediate_registry_sync;
 pub mod log;
 pub mod output;
@@ -19,15 +20,24 @@ use std::process::ExitCode;
 
 use self::args::Common;
 use self::exit::Failure;
-use self::output::Report;
+use self::output::{Format, Report};
 
 /// Runs `work` on the async runtime, prints its report, and says how it ended.
 pub fn run<R: Report>(common: &Common, work: impl Future<Output = Result<R, Failure>>) -> ExitCode {
+    run_as(common, common.output(), work)
+}
+
+/// As [`run`], in a format of its own.
+fn run_as<R: Report>(
+    common: &Common,
+    format: Format,
+    work: impl Future<Output = Result<R, Failure>>,
+) -> ExitCode {
     common.start_log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => Err(Failure::io("start the async runtime", &error)),
     };
-    output::finish(common.output(), result)
+    output::finish(format, result)
 }

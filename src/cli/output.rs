@@ -1,7 +1,7 @@
 //! stdout is data: a text for people or exactly one JSON document.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -24,14 +24,25 @@ impl Format {
     /// What suits stdout when nothing was asked for.
     #[must_use]
     pub fn for_stdout() -> Self {
-        if std::io::stdout().is_terminal() { Self::Text } else { Self::Json }
+        if io::stdout().is_terminal() { Self::Text } else { Self::Json }
     }
 }
 
 /// What a program found out or did. Its JSON form is described in `docs/json.md`.
 pub trait Report: Serialize {
-    /// The form for people, ending with a line break.
-    fn text(&self) -> String;
+    /// The form for people, ending with a line break. What may be long is written by
+    /// [`Report::write_text`] instead.
+    fn text(&self) -> String {
+        String::new()
+    }
+
+    /// Writes the form for people.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(self.text().as_bytes())
+    }
 
     /// Why the program fails although it has something to report.
     fn failure(&self) -> Option<Failure> {
@@ -56,30 +67,40 @@ pub fn finish<R: Report>(format: Format, result: Result<R, Failure>) -> ExitCode
         Ok(report) => (Some(report), found.as_ref()),
         Err(failure) => (None, Some(failure)),
     };
-    let text = match (format, report, error) {
-        (Format::Text, Some(report), _) => report.text(),
+    let write = |out: &mut dyn Write| match (format, report, error) {
+        (Format::Text, Some(report), _) => report.write_text(out),
         (Format::Json, ..) if error.is_none_or(|failure| !failure.is_input()) => {
             let document = Document { ok: error.is_none(), report, error };
-            serde_json::to_string(&document).map(|text| text + "\n").unwrap_or_default()
+            serde_json::to_writer(&mut *out, &document)?;
+            out.write_all(b"\n")
         }
-        _ => String::new(),
+        _ => Ok(()),
     };
-    if let Some(failure) = error {
+    finish_as(write, error)
+}
+
+/// As [`finish`], with a result that `write` prints.
+pub fn finish_as(
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    failure: Option<&Failure>,
+) -> ExitCode {
+    if let Some(failure) = failure {
         say(&format!("error: {}\n", printable(&failure.message)));
     }
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         // A reader that has seen enough (`| head`) is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             say(&format!("error: cannot write the result: {error}\n"));
             ExitCode::FAILURE
         }
-        _ => error.map_or(ExitCode::SUCCESS, Failure::exit_code),
+        _ => failure.map_or(ExitCode::SUCCESS, Failure::exit_code),
     }
 }
 
 /// Talks on stderr; when that is gone there is nobody left to tell.
 fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Names from jobs and words of servers are in messages: control characters are shown, not sent to the

@@ -6,10 +6,12 @@
 //! request. What to move where is decided in `copy`; connections and retries are `http`'s.
 
 mod access;
+mod catalog;
 mod download;
 mod error;
 mod extension;
 mod known;
+mod listing;
 mod manifests;
 mod moves;
 mod pages;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 pub use self::download::{BlobStream, OpenBlob};
 pub use self::error::Error;
 pub use self::extension::Said;
+pub use self::listing::{Extended, ListedManifest, Listing};
 pub use self::manifests::ManifestHead;
 pub use self::moves::{Sight, TagMove};
 pub use self::repository::Repository;

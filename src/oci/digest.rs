@@ -41,6 +41,13 @@ impl Digest {
         Self::of(Algorithm::Sha256, bytes)
     }
 
+    /// The SHA-256 digest that is these bytes.
+    #[must_use]
+    pub fn from_sha256(bytes: &[u8; 32]) -> Self {
+        let text = format!("sha256:{}", hex::encode(bytes)).into();
+        Self { algorithm: Algorithm::Sha256, text }
+    }
+
     /// Which algorithm made it.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {

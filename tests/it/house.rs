@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room uses.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("removal", &["auth", "client", "oci", "webapi", "zuul"]),
     ("sweep", &["client", "oci", "removal", "webapi", "zuul"]),
     ("promote", &["client", "copy", "http", "oci", "removal", "webapi", "zuul"]),
+    ("promoter", &["client", "copy", "oci"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),
     ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),
@@ -42,6 +43,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "layout",
             "oci",
             "promote",
+            "promoter",
             "registry",
             "removal",
             "serve",
@@ -57,13 +59,14 @@ const ARROWS: [(&str, &[&str]); 22] = [
 ];
 
 /// Which rooms may name a library.
-const LIBRARIES: [(&str, &[&str]); 6] = [
+const LIBRARIES: [(&str, &[&str]); 7] = [
     ("oci_distribution", &["oci"]),
     ("reqwest", &["http"]),
     ("hickory_resolver", &["http"]),
     // The proxy speaks to real registries as their clients do: paths, headers and bodies have to stay
     // as they are, which `http` with its redirects, retries and URLs does not promise.
     ("hyper", &["serve", "registry", "proxy"]),
+    ("granit_parser", &["promoter"]),
     ("clap", &["cli"]),
     ("serde_saphyr", &["zuul", "registry"]),
 ];

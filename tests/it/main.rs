@@ -28,6 +28,7 @@ mod pipeline;
 mod pointers;
 mod pointers_route;
 mod promote;
+mod promoter;
 mod proxy;
 mod proxy_docker;
 mod proxy_down;

@@ -1,0 +1,9 @@
+//! What registries hold, as far as the edges ask: which of their digests are where, and what their tags are.
+
+mod file;
+mod held;
+mod network;
+
+pub(super) use self::file::{Sink, read_file};
+pub use self::held::Inventory;
+pub use self::network::Asking;

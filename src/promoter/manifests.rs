@@ -1,0 +1,183 @@
+//! All manifests of a run: plain files, or a thin directory.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::manifest::{Image, Manifest, Reader, Registries, SourceFile};
+use super::problem::{At, Level, Problem, Problems};
+use super::tree::{self, Tree};
+
+const MANIFEST: &str = "promoter-manifest.yaml";
+pub(super) const IMAGES: &str = "images.yaml";
+
+/// Manifests with all that is wrong in each of them.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    pub(super) files: Vec<SourceFile>,
+    pub(super) manifests: Vec<Manifest>,
+    pub(super) problems: Problems,
+}
+
+impl Manifests {
+    /// Plain manifests: registries and images in one file.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn plain(paths: &[PathBuf]) -> Result<Self, Error> {
+        let read = |path: &PathBuf| Ok((path.display().to_string(), tree::read(path)?));
+        Ok(Self::of_plain_texts(paths.iter().map(read).collect::<Result<_, Error>>()?))
+    }
+
+    pub(super) fn of_plain_texts(texts: Vec<(String, String)>) -> Self {
+        let mut all = Self::default();
+        for (path, text) in texts {
+            let file = all.file(path, text);
+            let Self { files, problems, .. } = &mut all;
+            let Some(source) = files.get(file) else { continue };
+            if let Some((registries, images)) = Reader::new(source, problems).plain() {
+                all.add((file, registries), (file, images));
+            }
+        }
+        all
+    }
+
+    /// A thin directory: `manifests/X/promoter-manifest.yaml` with its `images/X/images.yaml`.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be read.
+    pub fn thin(folder: &Path) -> Result<Self, Error> {
+        Self::of_tree(&Tree::on_disk(folder)?)
+    }
+
+    pub(super) fn of_tree(tree: &Tree) -> Result<Self, Error> {
+        let mut all = Self::default();
+        let mut found = false;
+        for folder in ["images", "manifests"] {
+            if !tree.has_folder(folder) {
+                let what =
+                    if tree.has_file(folder) { "is not" } else { "is missing; it has to be" };
+                all.misplaced(tree, folder, Level::Error, &format!("it {what} a folder"));
+            }
+        }
+        for path in tree.files() {
+            match project(path, "manifests", MANIFEST) {
+                Some(project) => {
+                    found = true;
+                    all.project(tree, path, &format!("images/{project}/{IMAGES}"))?;
+                }
+                None => all.judge_file(tree, path),
+            }
+        }
+        for path in tree.folders() {
+            all.judge_folder(tree, path);
+        }
+        if !found && tree.has_folder("manifests") {
+            let message = format!("there is no manifest; they are manifests/NAME/{MANIFEST}");
+            all.misplaced(tree, "manifests", Level::Error, &message);
+        }
+        Ok(all)
+    }
+
+    /// How many manifests could be understood.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.manifests.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.manifests.is_empty()
+    }
+
+    /// What is wrong with them.
+    #[must_use]
+    pub fn into_problems(self) -> Problems {
+        self.problems
+    }
+
+    fn project(&mut self, tree: &Tree, manifest: &str, images: &str) -> Result<(), Error> {
+        let file = self.file(tree.shown(manifest), tree.text(manifest)?);
+        let source = self.files.get(file);
+        let registries = source.and_then(|it| Reader::new(it, &mut self.problems).thin());
+        if !tree.has_file(images) {
+            let what = match tree.has_folder(images) {
+                true => "is not a regular file",
+                false => "does not exist",
+            };
+            let message = format!("its images belong into {}, which {what}", tree.shown(images));
+            self.misplaced(tree, manifest, Level::Error, &message);
+            return Ok(());
+        }
+        let images_file = self.file(tree.shown(images), tree.text(images)?);
+        let source = self.files.get(images_file);
+        let images = source.map(|it| Reader::new(it, &mut self.problems).thin_images());
+        if let Some(registries) = registries {
+            self.add((file, registries), (images_file, images.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// A file that is no manifest: it may have been meant as one.
+    fn judge_file(&mut self, tree: &Tree, path: &str) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+        let (top, depth) = (path.split('/').next().unwrap_or_default(), path.matches('/').count());
+        if !is_yaml || depth == 0 || !matches!(top, "images" | "manifests") {
+            return;
+        }
+        let expected = if top == "images" { IMAGES } else { MANIFEST };
+        let message = match project(path, "images", IMAGES) {
+            Some(project) if tree.has_file(&format!("manifests/{project}/{MANIFEST}")) => return,
+            Some(project) => {
+                format!("nothing promotes this: there is no manifests/{project}/{MANIFEST}")
+            }
+            None => format!(
+                "this file is not read: below {top}/ are only {top}/NAME/{expected}; move or rename it"
+            ),
+        };
+        self.misplaced(tree, path, Level::Error, &message);
+    }
+
+    /// A project without a manifest or without images.
+    fn judge_folder(&mut self, tree: &Tree, path: &str) {
+        let (other, message) = match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["manifests", name] => {
+                (format!("manifests/{name}/{MANIFEST}"), "nothing is promoted: it has no manifest")
+            }
+            ["images", name] if !tree.has_file(&format!("images/{name}/{IMAGES}")) => {
+                (format!("manifests/{name}/{MANIFEST}"), "no manifest belongs to this folder")
+            }
+            _ => return,
+        };
+        if !tree.has_file(&other) {
+            self.misplaced(tree, path, Level::Warning, message);
+        }
+    }
+
+    fn misplaced(&mut self, tree: &Tree, path: &str, level: Level, message: &str) {
+        let At { line, column } = At::START;
+        let message = message.to_owned();
+        let file = tree.shown(path);
+        self.problems.add(Problem { file, line, column, level, message, text: String::new() });
+    }
+
+    fn file(&mut self, path: String, text: String) -> usize {
+        self.files.push(SourceFile { path, text });
+        self.files.len() - 1
+    }
+
+    fn add(
+        &mut self,
+        (file, Registries { source, destinations }): (usize, Registries),
+        (images_file, images): (usize, Vec<Image>),
+    ) {
+        self.manifests.push(Manifest { file, images_file, source, destinations, images });
+    }
+}
+
+/// `NAME` of `TOP/NAME/FILE`.
+fn project<'p>(path: &'p str, top: &str, file: &str) -> Option<&'p str> {
+    let name = path.strip_prefix(top)?.strip_prefix('/')?.strip_suffix(file)?.strip_suffix('/')?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}

@@ -1,0 +1,129 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// The files below a folder, now or as a commit has them.
+pub(super) struct Tree {
+    /// What the paths are shown behind.
+    root: PathBuf,
+    /// Relative, with `/` between the parts.
+    files: BTreeSet<String>,
+    folders: BTreeSet<String>,
+    /// What is not read from the disk when it is asked for.
+    texts: BTreeMap<String, String>,
+}
+
+/// A manifest is two levels below the folder; what lies much deeper is not even listed.
+const MAX_DEPTH: usize = 8;
+/// The largest file that is read.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+impl Tree {
+    /// What is on disk. Links to files count as files, those to folders as folders one level down only.
+    ///
+    /// # Errors
+    /// A folder that is not there or cannot be read.
+    pub(super) fn on_disk(root: &Path) -> Result<Self, Error> {
+        let mut tree = Self {
+            root: root.to_owned(),
+            files: BTreeSet::new(),
+            folders: BTreeSet::new(),
+            texts: BTreeMap::new(),
+        };
+        tree.walk("", 0)?;
+        Ok(tree)
+    }
+
+    /// What a commit has.
+    pub(super) fn of_texts(root: &Path, texts: BTreeMap<String, String>) -> Self {
+        let files: BTreeSet<String> = texts.keys().cloned().collect();
+        let mut folders = BTreeSet::new();
+        for path in &files {
+            folders.extend(
+                path.match_indices('/').filter_map(|(end, _)| path.get(..end)).map(str::to_owned),
+            );
+        }
+        Self { root: root.to_owned(), files, folders, texts }
+    }
+
+    /// The same with another text in one file.
+    pub(super) fn with_text(mut self, path: String, text: String) -> Self {
+        self.texts.insert(path, text);
+        self
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(String::as_str)
+    }
+
+    pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.folders.iter().map(String::as_str)
+    }
+
+    pub(super) fn has_file(&self, path: &str) -> bool {
+        self.files.contains(path)
+    }
+
+    pub(super) fn has_folder(&self, path: &str) -> bool {
+        self.folders.contains(path)
+    }
+
+    /// The name to show.
+    pub(super) fn shown(&self, path: &str) -> String {
+        // Zuul wants paths as git has them.
+        let shown = self.root.join(path);
+        shown.strip_prefix(".").unwrap_or(&shown).display().to_string()
+    }
+
+    /// # Errors
+    /// A file that cannot be read, is too large or no UTF-8.
+    pub(super) fn text(&self, path: &str) -> Result<String, Error> {
+        match self.texts.get(path) {
+            Some(text) => Ok(text.clone()),
+            None => read(&self.root.join(path)),
+        }
+    }
+
+    fn walk(&mut self, folder: &str, depth: usize) -> Result<(), Error> {
+        let path = self.root.join(folder);
+        let fail = |error| Error::unreadable(&path, error);
+        for entry in fs::read_dir(&path).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let relative =
+                if folder.is_empty() { name.into_owned() } else { format!("{folder}/{name}") };
+            let kind = entry.file_type().map_err(fail)?;
+            let (is_file, is_folder) = match kind.is_symlink() {
+                false => (kind.is_file(), kind.is_dir()),
+                true => fs::metadata(entry.path()).map_or((false, false), |target| {
+                    (target.is_file(), target.is_dir() && depth == 1)
+                }),
+            };
+            if is_folder && depth < MAX_DEPTH {
+                // Beside these two may lie anything.
+                if depth > 0 || matches!(relative.as_str(), "images" | "manifests") {
+                    self.walk(&relative, depth + 1)?;
+                }
+                self.folders.insert(relative);
+            } else if is_file {
+                self.files.insert(relative);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// A file that cannot be read, is too large or no UTF-8.
+pub(super) fn read(path: &Path) -> Result<String, Error> {
+    let size = fs::metadata(path).map_err(|error| Error::unreadable(path, error))?.len();
+    if size > MAX_BYTES {
+        return Err(Error::invalid(path, "it is larger than 64 MiB"));
+    }
+    fs::read_to_string(path).map_err(|error| Error::unreadable(path, error))
+}
