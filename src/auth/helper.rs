@@ -1,5 +1,5 @@
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Credentials, Error};
 
 /// How long a helper may take; some ask a cloud.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
 /// Asks `docker-credential-HELPER get` for the credentials of `server`
@@ -31,8 +31,24 @@ pub(super) async fn ask(helper: &str, server: &str) -> Result<Option<Credentials
 }
 
 fn run(program: &str, server: &str, patience: Duration) -> Result<Option<Credentials>, String> {
-    let mut child = Command::new(program)
-        .arg("get")
+    let mut command = Command::new(program);
+    let (status, answer) = output_of(command.arg("get"), server.as_bytes(), patience)?;
+    if status.success() {
+        return understand(&answer);
+    }
+    if String::from_utf8_lossy(&answer).contains("credentials not found") {
+        return Ok(None);
+    }
+    Err(format!("{status}"))
+}
+
+/// How a program ends that gets `input`, and what it prints.
+pub(super) fn output_of(
+    command: &mut Command,
+    input: &[u8],
+    patience: Duration,
+) -> Result<(ExitStatus, Vec<u8>), String> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -41,7 +57,7 @@ fn run(program: &str, server: &str, patience: Duration) -> Result<Option<Credent
     let deadline = Instant::now() + patience;
     if let Some(mut stdin) = child.stdin.take() {
         // One that does not listen still answers.
-        let _ = stdin.write_all(server.as_bytes());
+        let _ = stdin.write_all(input);
     }
     let output = child.stdout.take();
     let reader = std::thread::spawn(move || {
@@ -65,14 +81,7 @@ fn run(program: &str, server: &str, patience: Duration) -> Result<Option<Credent
             }
         }
     };
-    let answer = reader.join().unwrap_or_default();
-    if status.success() {
-        return understand(&answer);
-    }
-    if String::from_utf8_lossy(&answer).contains("credentials not found") {
-        return Ok(None);
-    }
-    Err(format!("{status}"))
+    Ok((status, reader.join().unwrap_or_default()))
 }
 
 #[derive(Deserialize)]

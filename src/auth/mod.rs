@@ -9,11 +9,13 @@ mod authfile;
 mod challenge;
 mod credentials;
 mod helper;
+mod identity;
 mod scope;
 mod store;
 
 pub use self::challenge::Challenge;
 pub use self::credentials::{Credentials, Secret};
+pub use self::identity::Identity;
 pub use self::scope::{Action, Scope};
 pub use self::store::CredentialStore;
 
@@ -39,6 +41,14 @@ pub enum Error {
         /// Whose credentials were wanted.
         server: String,
         /// What it did.
+        reason: String,
+    },
+    /// A command that does not tell who somebody is.
+    #[error("the identity `{name}` cannot be had: {reason}")]
+    Identity {
+        /// Its name.
+        name: String,
+        /// What the command did; never what it printed.
         reason: String,
     },
 }

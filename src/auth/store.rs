@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::authfile::{AuthFile, key};
-use super::{Credentials, Error, helper};
+use super::{Credentials, Error, Identity, helper};
 use crate::oci::{Registry, RepositoryName};
 
 /// What helpers answered, by helper and server.
@@ -19,6 +19,8 @@ pub struct CredentialStore {
     added: AuthFile,
     files: Vec<AuthFile>,
     asked: Arc<Mutex<Answers>>,
+    /// Who is whom at and below which place; before all else.
+    identities: BTreeMap<String, Identity>,
 }
 
 impl CredentialStore {
@@ -70,6 +72,30 @@ impl CredentialStore {
         self.added.entries.insert(key, credentials);
     }
 
+    /// Says who one is for the repositories at and below `prefix` of a registry.
+    ///
+    /// # Errors
+    /// The other name that one has there already.
+    pub fn identify(
+        &mut self,
+        registry: &Registry,
+        prefix: Option<&str>,
+        identity: &Identity,
+    ) -> Result<(), String> {
+        let key = prefix.map_or_else(|| key(registry), |it| format!("{}/{it}", key(registry)));
+        match self.identities.insert(key, identity.clone()) {
+            Some(other) if other.name != identity.name => Err(other.name),
+            _ => Ok(()),
+        }
+    }
+
+    /// The name one has for a repository, where one was given.
+    #[must_use]
+    pub fn identity(&self, registry: &Registry, name: &RepositoryName) -> Option<&str> {
+        let identity = longest_prefix(&self.identities, &key(registry), Some(name))?;
+        Some(&identity.name)
+    }
+
     /// The credentials for a repository: those with the longest prefix that fits, of the first
     /// place that has any.
     ///
@@ -97,6 +123,9 @@ impl CredentialStore {
         name: Option<&RepositoryName>,
     ) -> Result<Option<Credentials>, Error> {
         let registry_key = key(registry);
+        if let Some(identity) = longest_prefix(&self.identities, &registry_key, name) {
+            return identity.find(registry, name).await;
+        }
         for file in std::iter::once(&self.added).chain(&self.files) {
             let helper = file.helpers.get(&registry_key).or(file.store.as_ref());
             if let Some(helper) = helper
@@ -104,7 +133,7 @@ impl CredentialStore {
             {
                 return Ok(Some(found));
             }
-            if let Some(found) = longest_prefix(file, &registry_key, name) {
+            if let Some(found) = longest_prefix(&file.entries, &registry_key, name) {
                 return Ok(Some(found.clone()));
             }
         }
@@ -133,18 +162,18 @@ impl CredentialStore {
     }
 }
 
-fn longest_prefix<'a>(
-    file: &'a AuthFile,
+fn longest_prefix<'a, T>(
+    entries: &'a BTreeMap<String, T>,
     registry_key: &str,
     name: Option<&RepositoryName>,
-) -> Option<&'a Credentials> {
+) -> Option<&'a T> {
     let whole = match name {
         Some(name) => format!("{registry_key}/{name}"),
         None => registry_key.to_owned(),
     };
     let mut candidate = whole.as_str();
     loop {
-        if let Some(found) = file.entries.get(candidate) {
+        if let Some(found) = entries.get(candidate) {
             return Some(found);
         }
         candidate = candidate.rsplit_once('/')?.0;

@@ -12,7 +12,7 @@ use super::output::Format;
 use crate::auth::{CredentialStore, Credentials, Secret};
 use crate::client::Client;
 use crate::copy;
-use crate::http::{Http, Settings};
+use crate::http::{Http, Rate, Settings};
 use crate::oci::Registry;
 use crate::registry::config::Period;
 use crate::removal::TagRemover;
@@ -103,6 +103,19 @@ impl Network {
     /// # Errors
     /// A file that cannot be read or understood.
     pub fn client(&self, connections: &[Connection]) -> Result<Client, Failure> {
+        self.client_as(connections, Rate::Free, |_| Ok(()))
+    }
+
+    /// As [`Network::client`], at this rate, and with further logins.
+    ///
+    /// # Errors
+    /// As there, and those of `log_in`.
+    pub fn client_as(
+        &self,
+        connections: &[Connection],
+        rate: Rate,
+        log_in: impl FnOnce(&mut CredentialStore) -> Result<(), Failure>,
+    ) -> Result<Client, Failure> {
         let usual = Settings::default();
         let idle_timeout = self.idle_timeout.0;
         let settings = Settings {
@@ -110,13 +123,16 @@ impl Network {
             plain_http: self.plain_http.clone(),
             use_proxy_env: !self.no_ambient_config,
             retries: self.retries,
+            rate,
             connect_timeout: usual.connect_timeout.min(idle_timeout),
             idle_timeout,
             commit_timeout: idle_timeout.saturating_mul(5),
             ..usual
         };
         let http = Http::new(settings)?;
-        Ok(Client::new(http, self.logins(connections)?))
+        let mut logins = self.logins(connections)?;
+        log_in(&mut logins)?;
+        Ok(Client::new(http, logins))
     }
 
     /// The `--credentials` mapping, where one was given.

@@ -154,6 +154,8 @@ impl Access {
         effort: Effort,
     ) -> Result<Response, Error> {
         request.named_by_answer |= !self.is_at(purpose, &request.url)?;
+        let identity = self.credentials.identity(purpose.registry, purpose.name);
+        request.identity = identity.map(Into::into);
         effort.send(&self.http, request).await.map_err(|source| purpose.http(source))
     }
 

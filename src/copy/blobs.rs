@@ -65,6 +65,7 @@ impl<'a> Mover<'a> {
             _ => {}
         }
         self.progress.placed(&job.blob);
+        job.from.done();
         Ok(Placed { job, target, action, is_first, has_it })
     }
 

@@ -25,6 +25,14 @@ pub enum Error {
         /// What is there.
         found: Digest,
     },
+    /// The destination is another image.
+    #[error("copying {item}: refused, as the destination is {found}; a tag is not moved")]
+    Moves {
+        /// Which image.
+        item: String,
+        /// What is there.
+        found: Digest,
+    },
     /// Two different images for one place.
     #[error("copying {item}: refused, as another image of this run ({other}) goes there too")]
     Conflict {
@@ -81,7 +89,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "not-found",
-            Self::Refused { .. } => "refused",
+            Self::Refused { .. } | Self::Moves { .. } => "refused",
             Self::Conflict { .. } => "conflict",
             Self::Platform { .. } => "platform",
             Self::Unsupported { .. } => "unsupported",
@@ -103,7 +111,13 @@ impl Error {
     /// Whether a safety rule said no, rather than something having failed.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Conflict { .. } | Self::Platform { .. })
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::Moves { .. }
+                | Self::Conflict { .. }
+                | Self::Platform { .. }
+        )
     }
 
     /// The image, `FROM to TO`.
@@ -112,6 +126,7 @@ impl Error {
         match self {
             Self::NotFound { item }
             | Self::Refused { item, .. }
+            | Self::Moves { item, .. }
             | Self::Conflict { item, .. }
             | Self::Platform { item, .. }
             | Self::Unsupported { item, .. }

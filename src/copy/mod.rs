@@ -1,9 +1,10 @@
 //! Carries images from a repository, layout or archive to a repository: looks, plans, moves, tags last.
 //!
 //! Bytes are never re-encoded (image-spec, "descriptor.md": a digest names bytes). Nothing is
-//! tagged before everything of every image is in place; every blob is read once and sent once for
+//! tagged before everything of every image is in place; every blob is read once and sent once to
 //! each registry, mounted into its other repositories (distribution-spec, "Mounting a blob from
-//! another repository"), and streamed from source to destination without a temporary file. What refers to
+//! another repository"), and streamed from source to destination, by way of a temporary file only
+//! where several registries need it. What refers to
 //! an image can travel with it. How a request is made is `client`'s, how files are read is `layout`'s;
 //! which images go where is decided above.
 
@@ -17,6 +18,7 @@ mod reader;
 mod referrers;
 mod resolve;
 mod run;
+mod shared;
 mod source;
 mod tally;
 
@@ -81,6 +83,8 @@ pub struct Options {
     pub referrers: Referrers,
     /// Leave a tag with signatures at the destination that would lose some of them.
     pub keep_signatures: bool,
+    /// Refuse an item whose destination is another image already.
+    pub never_move: bool,
 }
 
 impl Default for Options {
@@ -92,6 +96,7 @@ impl Default for Options {
             tell_platforms: false,
             referrers: Referrers::None,
             keep_signatures: false,
+            never_move: false,
         }
     }
 }

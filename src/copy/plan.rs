@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Error;
 use super::reader::Reader;
 use super::referrers::{self, Attached, Group};
 use super::resolve::{Below, Content, Resolved};
+use super::shared::Shared;
 use crate::client::Repository;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName};
 
@@ -98,8 +100,25 @@ impl Plan {
         let Planner { mut plan, blobs, lists, .. } = planner;
         plan.lists = lists.into_values().collect();
         plan.blobs = blobs.jobs;
-        plan.blobs.sort_by_key(|job| std::cmp::Reverse(job.blob.size));
+        plan.blobs.sort_by(|left, right| {
+            let size = right.blob.size.cmp(&left.blob.size);
+            size.then_with(|| left.blob.digest.cmp(&right.blob.digest))
+        });
+        plan.share();
         Ok(plan)
+    }
+
+    /// What several registries need is read once.
+    fn share(&mut self) {
+        for jobs in self.blobs.chunk_by_mut(|left, right| left.blob.digest == right.blob.digest) {
+            let needed_by = jobs.iter().map(|job| job.targets.len()).sum();
+            let [first, _, ..] = jobs else { continue };
+            if !matches!(first.from, Reader::Registry(_)) {
+                continue;
+            }
+            let shared = Arc::new(Shared::new(first.from.clone(), needed_by));
+            jobs.iter_mut().for_each(|job| job.from = Reader::Shared(Arc::clone(&shared)));
+        }
     }
 
     /// How many blobs in repositories, and how many bytes, may have to be moved.

@@ -1,8 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::stream::{StreamExt, TryStreamExt};
 
 use super::Builds;
+use super::shared::Shared;
 use crate::client::{self, BlobStream, Client, Repository};
 use crate::layout;
 use crate::oci::{Descriptor, ImageReference, Reference};
@@ -21,6 +23,8 @@ pub enum Source {
 pub(super) enum Reader {
     Registry(Repository),
     Layout(layout::Image),
+    /// A registry, for several others at once.
+    Shared(Arc<Shared>),
 }
 
 impl Source {
@@ -48,12 +52,21 @@ impl Reader {
         match self {
             Self::Registry(repository) => Some(repository),
             Self::Layout(_) => None,
+            Self::Shared(shared) => shared.from().repository(),
+        }
+    }
+
+    /// One of the repositories that need a blob of it has it.
+    pub(super) fn done(&self) {
+        if let Self::Shared(shared) = self {
+            shared.done();
         }
     }
 
     pub(super) fn blob(&self, blob: &Descriptor) -> BlobStream {
         match self {
             Self::Registry(repository) => repository.blob(blob),
+            Self::Shared(shared) => shared.blob(blob),
             Self::Layout(image) => {
                 let doing = format!("reading {}", blob.digest);
                 let failed = move |source: layout::Error| client::Error::Source {
@@ -72,6 +85,7 @@ impl fmt::Display for Reader {
         match self {
             Self::Registry(from) => write!(f, "{}/{}", from.registry(), from.name()),
             Self::Layout(image) => image.fmt(f),
+            Self::Shared(shared) => shared.from().fmt(f),
         }
     }
 }

@@ -104,6 +104,9 @@ pub(super) async fn resolve(
     if there.as_ref().is_some_and(|there| there.digest == digest) {
         return Ok(resolved(digest, platforms, None));
     }
+    if let Some(there) = there.as_ref().filter(|_| options.never_move) {
+        return Err(Error::Moves { item: name.clone(), found: there.digest.clone() });
+    }
     let in_place = from
         .repository()
         .is_some_and(|from| from.registry() == to.registry() && from.name() == to.name());
@@ -308,6 +311,8 @@ impl Look<'_> {
                 return read.map_err(|source| Error::layout(self.name, source));
             }
             (Reader::Layout(_), Reference::Tag(_)) => Ok(None),
+            // Blobs only are shared.
+            (Reader::Shared(_), _) => Ok(None),
         };
         found.map_err(|error| self.failed(error))?.ok_or_else(|| self.not_found())
     }

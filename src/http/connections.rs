@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::pace::Paces;
 use super::{AddressPolicy, Error, Forbidden, Resolver, Settings};
 use crate::oci::Registry;
 use crate::tls::Extra;
@@ -33,6 +34,7 @@ pub(super) struct Host {
     /// while it writes, and with one count the writers could use up what their readers need.
     pub(super) requests: Arc<Semaphore>,
     pub(super) uploads: Arc<Semaphore>,
+    pub(super) paces: Paces,
 }
 
 /// How connections are made. Those to where somebody else points are kept apart: nobody gets one that
@@ -64,6 +66,7 @@ impl Connections {
             client: self.client(url, settings, reach)?,
             requests: Arc::new(Semaphore::new(settings.per_host.max(1))),
             uploads: Arc::new(Semaphore::new(settings.per_host.max(1))),
+            paces: Paces::new(settings.rate, &key.0),
             name: key.0.clone(),
         });
         let mut hosts = lock(&self.hosts);

@@ -27,6 +27,8 @@ pub struct Request {
     pub authorization: Option<HeaderValue>,
     /// The body.
     pub body: Body,
+    /// As whom it is asked, for [`Settings::rate`](super::Settings).
+    pub identity: Option<Arc<str>>,
     /// Whether a server chose where it goes, not who runs this: [`Settings::reach`](super::Settings).
     pub named_by_answer: bool,
     /// How long an answer of success may be that is of use only whole.
@@ -58,6 +60,7 @@ impl Request {
             headers: HeaderMap::new(),
             authorization: None,
             body: Body::Empty,
+            identity: None,
             named_by_answer: false,
             whole: None,
         }
@@ -100,6 +103,7 @@ impl Request {
             headers: self.headers.clone(),
             authorization: self.authorization.clone(),
             body,
+            identity: self.identity.clone(),
             named_by_answer: self.named_by_answer,
             whole: self.whole,
         })

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 
@@ -8,7 +8,7 @@ use super::connections::{Connections, Host, authority};
 use super::error::is_transient_status;
 use super::request::{Outgoing, Watch};
 use super::settings::Counters;
-use super::{Body, Error, Request, Response, Retries, Settings, Statistics};
+use super::{Body, Error, Request, Response, Retries, Settings, Statistics, parse_retry_after};
 use crate::oci::Registry;
 
 const MAX_REDIRECTS: usize = 5;
@@ -158,6 +158,10 @@ impl Http {
             .acquire_owned()
             .await
             .map_err(|error| Error::Setup(error.to_string()))?;
+        let pace = host.paces.of(request.identity.as_ref());
+        if let Some(pace) = &pace {
+            pace.wait().await;
+        }
         inner.counters.requests.add(1);
         let delivered = self.deliver(&host, request).await;
         if let Some(observer) = &inner.settings.observer {
@@ -167,6 +171,14 @@ impl Http {
             }
         }
         let answered = delivered?;
+        match &pace {
+            Some(pace) if answered.status() == StatusCode::TOO_MANY_REQUESTS => {
+                let after = answered.headers().get(RETRY_AFTER);
+                pace.complained(after.and_then(|it| parse_retry_after(it.to_str().ok()?)));
+            }
+            Some(pace) => pace.answered(),
+            None => {}
+        }
         Ok(Response {
             inner: answered,
             host: host.name.clone(),

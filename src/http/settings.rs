@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{AddressPolicy, Error};
+use super::{AddressPolicy, Error, Rate};
 use crate::oci::Registry;
 use crate::tls::Trust;
 
@@ -18,6 +18,8 @@ pub struct Settings {
     pub plain_http: Vec<Registry>,
     /// How many requests may be under way to one host; uploads are counted apart.
     pub per_host: usize,
+    /// How many may be sent to one host in a second, by each identity.
+    pub rate: Rate,
     /// Whether `https_proxy`, `http_proxy` and `no_proxy` are obeyed.
     pub use_proxy_env: bool,
     /// Where requests may lead whose target an answer named: redirects to another place, and what is
@@ -56,6 +58,7 @@ impl Default for Settings {
             trust: Trust::system(),
             plain_http: Vec::new(),
             per_host: 16,
+            rate: Rate::Free,
             use_proxy_env: false,
             reach: None,
             connect_timeout: Duration::from_secs(10),

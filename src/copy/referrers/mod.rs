@@ -91,7 +91,12 @@ pub(super) async fn find(
     let run = Run {
         client,
         sources,
-        options: Options { platforms: Vec::new(), tell_platforms: false, ..options.clone() },
+        options: Options {
+            platforms: Vec::new(),
+            tell_platforms: false,
+            never_move: false,
+            ..options.clone()
+        },
         taken: items.iter().map(|item| &item.to).collect(),
         roots: resolved.iter().map(|image| &image.digest).collect(),
     };
