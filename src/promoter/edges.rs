@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::manifest::{Image, Listed, Manifest, Registry};
 use super::manifests::Manifests;
 use super::names::{Names, rank};
+use super::place::Failed;
 use super::problem::{At, Level, Problem};
 use super::sha256::Sha256;
 use crate::oci::{self, RepositoryName};
@@ -122,6 +123,15 @@ impl Edges {
 
     pub(super) fn tags(&self) -> &[Box<str>] {
         &self.tags
+    }
+
+    /// Leaves out what comes from or goes to one of these repositories.
+    pub fn leave(&mut self, failed: &[Failed]) {
+        let failed: HashSet<&str> = failed.iter().map(|failed| failed.item.as_str()).collect();
+        let is_failed: Vec<bool> =
+            self.repositories.iter().map(|it| failed.contains(&**it)).collect();
+        let is_failed = |number: u32| is_failed.get(number as usize).copied().unwrap_or_default();
+        self.list.retain(|edge| !is_failed(edge.source) && !is_failed(edge.destination));
     }
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Edge) -> bool) {

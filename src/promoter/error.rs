@@ -52,6 +52,12 @@ pub enum Error {
     Copy(#[from] copy::Error),
 }
 
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        Self::Client(Box::new(error))
+    }
+}
+
 impl Error {
     pub(super) fn unreadable(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Unreadable { path: path.into(), source }

@@ -30,6 +30,8 @@ pub(super) struct Manifest {
 #[derive(Debug)]
 pub(super) struct Registry {
     pub(super) name: String,
+    /// Who may write or read there.
+    pub(super) account: Option<String>,
     pub(super) at: At,
 }
 
@@ -160,10 +162,10 @@ impl<'a> Reader<'a> {
     fn registry(&mut self, node: &Node<'_>) -> Option<(Registry, bool)> {
         let entries = self.map(node, "a registry")?;
         self.known(entries, &["name", "service-account", "src"]);
-        find(entries, "service-account").map(|entry| self.text(&entry.value));
+        let account = find(entries, "service-account").and_then(|entry| self.text(&entry.value));
         let is_source = find(entries, "src").is_some_and(|entry| self.boolean(&entry.value));
         let (name, at) = self.name(entries, node.at, "a registry")?;
-        Some((Registry { name, at }, is_source))
+        Some((Registry { name, account, at }, is_source))
     }
 
     fn images(&mut self, node: &Node<'_>, no_digests: Level) -> Vec<Image> {

@@ -1,5 +1,6 @@
 //! All manifests of a run: plain files, or a thin directory.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -88,6 +89,27 @@ impl Manifests {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.manifests.is_empty()
+    }
+
+    /// Which account the manifests name for which registry.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let registries =
+            self.manifests.iter().flat_map(|it| it.destinations.iter().chain([&it.source]));
+        registries.filter_map(|it| Some((it.name.as_str(), it.account.as_deref()?)))
+    }
+
+    /// Leaves out every manifest with a file that is wrong; what was wrong with them stays told.
+    pub fn leave_bad(&mut self) {
+        let bad: HashSet<&str> = self.problems.errors().map(|it| it.file.as_str()).collect();
+        let is_bad =
+            |file: usize| self.files.get(file).is_some_and(|it| bad.contains(it.path.as_str()));
+        self.manifests.retain(|it| !is_bad(it.file) && !is_bad(it.images_file));
+    }
+
+    /// What is wrong with them.
+    #[must_use]
+    pub fn problems(&self) -> &Problems {
+        &self.problems
     }
 
     /// What is wrong with them.

@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::Error;
+use super::problem::Problem;
 use crate::oci::{Registry, RepositoryName};
 
 /// Something that was passed over because it failed.
@@ -15,6 +16,13 @@ pub struct Failed {
 impl Failed {
     pub(super) fn new(item: impl ToString, error: &impl ToString) -> Self {
         Self { item: item.to_string(), message: error.to_string() }
+    }
+}
+
+impl From<&Problem> for Failed {
+    fn from(problem: &Problem) -> Self {
+        let Problem { file, line, column, message, .. } = problem;
+        Self { item: format!("{file}:{line}:{column}"), message: message.clone() }
     }
 }
 

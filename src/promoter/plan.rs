@@ -146,6 +146,31 @@ impl Planned {
         self.plan.is_clean(self.allow_lost)
     }
 
+    /// The edges that are as they are to be.
+    pub(super) fn in_place(&self) -> impl Iterator<Item = Edge> + '_ {
+        let inventory = &self.inventory;
+        self.edges.list().iter().copied().filter(|edge| match edge.tag {
+            TAGLESS => inventory.has(edge.destination, edge.digest),
+            tag => inventory.tag(edge.destination, tag) == Some(edge.digest),
+        })
+    }
+
+    /// The edges that a rule forbids, with the reason.
+    pub(super) fn objections(&self) -> Vec<(Edge, String)> {
+        let moves = self.plan.tag_moves.iter().map(|TagMove { edge, from }| {
+            let from = self.inventory.digest(&self.edges, *from).map(|it| it.to_string());
+            let to = self.edges.digest(edge.digest).map(|it| it.to_string());
+            let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+            (*edge, format!("the tag would move from {from} to {to}"))
+        });
+        let lost = self.plan.lost.iter().filter(|lost| lost.is_needed() && !self.allow_lost);
+        let lost = lost.map(|lost| {
+            let source = self.edges.show(lost.edge).source();
+            (lost.edge, format!("{source} is not there any more"))
+        });
+        moves.chain(lost).collect()
+    }
+
     /// What speaks against carrying it out, and what to do.
     #[must_use]
     pub fn objection(&self) -> String {
@@ -196,6 +221,19 @@ impl Planned {
         )
     }
 
+    /// All fields of it, into the mapping of something larger.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("clean", &self.is_clean())?;
+        map.serialize_entry("edge_count", &self.edges.len())?;
+        map.serialize_entry("in_place", &self.plan.in_place)?;
+        map.serialize_entry("copies", &Each(|| self.copies()))?;
+        map.serialize_entry("lost", &Each(|| self.lost()))?;
+        map.serialize_entry("tag_moves", &Each(|| self.tag_moves()))
+    }
+
     fn copies(&self) -> impl Iterator<Item = CopyEntry<'_>> {
         self.plan.copies.iter().map(|copy| {
             let edge = self.edges.show(copy.edge);
@@ -224,12 +262,7 @@ impl Planned {
 impl Serialize for Planned {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("clean", &self.is_clean())?;
-        map.serialize_entry("edge_count", &self.edges.len())?;
-        map.serialize_entry("in_place", &self.plan.in_place)?;
-        map.serialize_entry("copies", &Each(|| self.copies()))?;
-        map.serialize_entry("lost", &Each(|| self.lost()))?;
-        map.serialize_entry("tag_moves", &Each(|| self.tag_moves()))?;
+        self.serialize_entries(&mut map)?;
         map.end()
     }
 }

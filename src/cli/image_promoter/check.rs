@@ -45,7 +45,7 @@ struct Checked {
 impl Check {
     pub(super) fn main(self, common: &Common) -> ExitCode {
         common.start_log();
-        let read = self.source.read();
+        let read = self.source.read(false);
         let read = read.map(|read| match self.strict {
             true => Read { problems: read.problems.strict(), ..read },
             false => read,
@@ -92,7 +92,7 @@ fn escaped(text: &str) -> String {
 
 impl Serialize for Checked {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { read: Read { manifests, edges, problems }, list_edges } = self;
+        let Self { read: Read { manifests, edges, problems, .. }, list_edges } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("manifests", manifests)?;
         map.serialize_entry("edge_count", &edges.len())?;
@@ -106,7 +106,7 @@ impl Serialize for Checked {
 
 impl Report for Checked {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Read { manifests, edges, problems } = &self.read;
+        let Read { manifests, edges, problems, .. } = &self.read;
         if self.list_edges {
             edges.iter().try_for_each(|edge| writeln!(out, "{edge}"))?;
         }

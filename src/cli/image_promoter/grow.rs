@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::manifests::Judged;
-use super::plan::InventoryFile;
+use super::reach::Reach;
 use crate::cli::exit::Failure;
 use crate::cli::output::Report;
 use crate::oci::Tag;
@@ -42,7 +42,7 @@ pub(super) struct Grow {
     confirm: bool,
 
     #[command(flatten)]
-    inventory: InventoryFile,
+    reach: Reach,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -64,15 +64,21 @@ impl Grow {
     pub(super) async fn run(self) -> Result<Judged<Grown>, Failure> {
         let mut manifests = Manifests::thin(&self.thin_manifest_dir)?;
         Edges::of(&mut manifests);
-        let problems = manifests.into_problems();
-        if problems.has_errors() {
-            return Ok(Judged::Wrong(problems));
+        if manifests.problems().has_errors() {
+            return Ok(Judged::Wrong(manifests.into_problems()));
         }
         let filters = Filters { images: self.image, digests: self.digest, tags: self.tag };
-        let Some(file) = self.inventory.file else {
-            return Err(Failure::input("give --inventory"));
+        let listing = match &self.reach.file {
+            Some(file) => Listing::read(file, &self.registry)?,
+            None => {
+                let accounts = manifests.accounts();
+                let accounts: Vec<_> =
+                    accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();
+                let client = self.reach.client(&accounts)?;
+                Listing::ask(&client, &self.registry, self.reach.parallel(), false).await?
+            }
         };
-        let listing = filters.apply(Listing::read(&file, &self.registry)?)?;
+        let listing = filters.apply(listing)?;
         let style = self.style.map(|style| match style {
             Written::Digest => Style::ByDigest,
             Written::Tag => Style::ByTag,

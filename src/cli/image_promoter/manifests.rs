@@ -33,10 +33,13 @@ pub(super) struct Read {
     pub(super) manifests: usize,
     pub(super) edges: Edges,
     pub(super) problems: Problems,
+    /// Registry and who one is there.
+    pub(super) accounts: Vec<(String, String)>,
 }
 
 impl Source {
-    pub(super) fn read(&self) -> Result<Read, Failure> {
+    /// Reads them; with `leave_bad` those that are wrong are left out, though told.
+    pub(super) fn read(&self, leave_bad: bool) -> Result<Read, Failure> {
         let mut manifests = match &self.thin_manifest_dir {
             Some(folder) => Manifests::thin(folder)?,
             None if self.manifest.is_empty() => {
@@ -45,6 +48,10 @@ impl Source {
             None => Manifests::plain(&self.manifest)?,
         };
         let mut edges = Edges::of(&mut manifests);
+        if leave_bad && manifests.problems().has_errors() {
+            manifests.leave_bad();
+            edges = Edges::of(&mut manifests);
+        }
         if let Some(revision) = &self.since {
             let mut old = match &self.thin_manifest_dir {
                 Some(folder) => Manifests::thin_at(folder, revision)?,
@@ -52,7 +59,14 @@ impl Source {
             };
             only_new(&mut edges, &Edges::of(&mut old));
         }
-        Ok(Read { manifests: manifests.len(), edges, problems: manifests.into_problems() })
+        let accounts = manifests.accounts();
+        let accounts = accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();
+        Ok(Read {
+            manifests: manifests.len(),
+            edges,
+            accounts,
+            problems: manifests.into_problems(),
+        })
     }
 }
 

@@ -4,6 +4,8 @@ mod check;
 mod grow;
 mod manifests;
 mod plan;
+mod promote;
+mod reach;
 mod snapshot;
 
 use std::process::ExitCode;
@@ -13,8 +15,10 @@ use clap::{Parser, Subcommand};
 use self::check::Check;
 use self::grow::Grow;
 use self::plan::Plan;
+use self::promote::Promote;
 use self::snapshot::Snapshot;
 use super::args::Common;
+use super::progress::Bars;
 
 /// Promote reviewed images from one registry to others, as YAML manifests say
 ///
@@ -35,6 +39,9 @@ Examples:
   image-promoter check --manifest promote.yaml --edges
   image-promoter plan --thin-manifest-dir registry.example.org --inventory inventory.json
   image-promoter plan --thin-manifest-dir registry.example.org --since HEAD^ --inventory inventory.json
+  image-promoter promote --thin-manifest-dir registry.example.org --since HEAD^ --confirm
+  image-promoter promote --thin-manifest-dir registry.example.org --shard 1/4 --keep-going --confirm \
+    --identity 'robot@prod.example.org=gcloud auth print-access-token'
   image-promoter snapshot staging.example.org/team --inventory inventory.json --format csv
   image-promoter snapshot --of-manifests prod.example.org/team --thin-manifest-dir registry.example.org
   image-promoter grow --thin-manifest-dir registry.example.org --registry staging.example.org/team \
@@ -49,6 +56,8 @@ enum Command {
     Check(Check),
     /// Compare what is to be with what is, and say what would be done
     Plan(Plan),
+    /// Bring what is missing where it belongs, with --confirm
+    Promote(Promote),
     /// List what is in a registry, or what manifests say of it, as a thin manifest's images or as CSV
     Snapshot(Snapshot),
     /// Add what a staging registry has to the thin manifest that promotes from it
@@ -62,6 +71,10 @@ pub fn main() -> ExitCode {
     match command {
         Command::Check(arguments) => arguments.main(&common),
         Command::Plan(arguments) => super::run(&common, arguments.run()),
+        Command::Promote(arguments) => super::run(&common, async {
+            let bars = Bars::new(common.quiet);
+            arguments.run(&bars).await
+        }),
         Command::Snapshot(arguments) => arguments.main(&common),
         Command::Grow(arguments) => super::run(&common, arguments.run()),
     }

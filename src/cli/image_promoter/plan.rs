@@ -1,12 +1,15 @@
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
-use super::manifests::{Judged, Source};
+use super::manifests::{Judged, Read, Source};
+use super::reach::Reach;
 use crate::cli::exit::Failure;
 use crate::cli::output::Report;
-use crate::promoter::{self, Inventory, Planned};
+use crate::client::Client;
+use crate::promoter::{self, Asking, Failed, Inventory, Planned, Shard};
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {
@@ -17,45 +20,107 @@ pub(super) struct Plan {
     rules: Rules,
 
     #[command(flatten)]
-    inventory: InventoryFile,
+    reach: Reach,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Rules {
     /// Pass over images that the source does not have any more instead of refusing the run
     #[arg(long)]
-    pub(super) allow_lost: bool,
+    allow_lost: bool,
+
+    /// Go on with the rest where a manifest, repository or registry is bad; exit 1 and name what was left
+    #[arg(long)]
+    pub(super) keep_going: bool,
+
+    /// Only one of N parts, which several jobs share
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct InventoryFile {
-    /// What the registries hold, instead of asking them: registry → image → digest → tags, as YAML or JSON
-    #[arg(long = "inventory", value_name = "FILE")]
-    pub(super) file: Option<PathBuf>,
+/// What was planned, and what could not be.
+pub(super) struct Outline {
+    pub(super) planned: Planned,
+    pub(super) failures: Vec<Failed>,
 }
 
 impl Plan {
-    pub(super) async fn run(self) -> Result<Judged<Planned>, Failure> {
-        let read = self.source.read()?;
-        if read.problems.has_errors() {
-            return Ok(Judged::Wrong(read.problems));
+    pub(super) async fn run(self) -> Result<Judged<Outline>, Failure> {
+        let Self { source, rules, reach } = self;
+        match rules.outline(&source, &reach).await? {
+            Judged::Fine((outline, _)) => Ok(Judged::Fine(outline)),
+            Judged::Wrong(problems) => Ok(Judged::Wrong(problems)),
         }
-        let edges = read.edges;
-        let Some(file) = self.inventory.file else {
-            return Err(Failure::input("give --inventory"));
-        };
-        let inventory = Inventory::read(&file, &edges)?;
-        let plan = promoter::Plan::new(&edges, &inventory);
-        Ok(Judged::Fine(Planned { edges, inventory, plan, allow_lost: self.rules.allow_lost }))
     }
 }
 
-impl Report for Planned {
+impl Rules {
+    /// Reads manifests and registries and compares them.
+    pub(super) async fn outline(
+        &self,
+        source: &Source,
+        reach: &Reach,
+    ) -> Result<Judged<(Outline, Client)>, Failure> {
+        let Read { mut edges, problems, accounts, .. } = source.read(self.keep_going)?;
+        if problems.has_errors() && !self.keep_going {
+            return Ok(Judged::Wrong(problems));
+        }
+        let mut failures: Vec<Failed> = problems.errors().map(Failed::from).collect();
+        if let Some(shard) = self.shard {
+            shard.apply(&mut edges);
+        }
+        let client = reach.client(&accounts)?;
+        let inventory = match &reach.file {
+            Some(file) => Inventory::read(file, &edges)?,
+            None => {
+                let asking = Asking::new(&client, reach.parallel(), self.keep_going);
+                let (inventory, failed) = asking.inventory(&edges).await?;
+                edges.leave(&failed);
+                failures.extend(failed);
+                inventory
+            }
+        };
+        let plan = promoter::Plan::new(&edges, &inventory);
+        let planned = Planned { edges, inventory, plan, allow_lost: self.allow_lost };
+        Ok(Judged::Fine((Outline { planned, failures }, client)))
+    }
+}
+
+impl Serialize for Outline {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.planned.serialize_entries(&mut map)?;
+        map.serialize_entry("failures", &self.failures)?;
+        map.end()
+    }
+}
+
+impl Report for Outline {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        Planned::write_text(self, out)
+        self.planned.write_text(out)?;
+        write_failures(&self.failures, out)
     }
 
     fn failure(&self) -> Option<Failure> {
-        (!self.is_clean()).then(|| Failure::refused(self.objection()))
+        match self.planned.is_clean() {
+            true => failure(&self.failures),
+            false => Some(Failure::refused(self.planned.objection())),
+        }
     }
+}
+
+pub(super) fn write_failures(failures: &[Failed], out: &mut dyn Write) -> io::Result<()> {
+    failures
+        .iter()
+        .try_for_each(|Failed { item, message }| writeln!(out, "FAILED {item}: {message}"))
+}
+
+/// Why a program fails that went on with the rest.
+pub(super) fn failure(failures: &[Failed]) -> Option<Failure> {
+    let Failed { item, message } = failures.first()?;
+    let more = match failures.len() {
+        1 => String::new(),
+        count => format!("; {} more were left", count - 1),
+    };
+    Some(Failure::failed("partial", format!("{item}: {message}{more}")).on(item))
 }

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::manifests::{Judged, Source};
-use super::plan::InventoryFile;
+use super::reach::Reach;
 use crate::cli::args::Common;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Format, Report};
@@ -38,7 +38,7 @@ pub(super) struct Snapshot {
     format: Written,
 
     #[command(flatten)]
-    inventory: InventoryFile,
+    reach: Reach,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -62,16 +62,20 @@ impl Snapshot {
     }
 
     async fn run(self) -> Result<Judged<Listed>, Failure> {
-        let listing = match (&self.of_manifests, &self.registry, &self.inventory.file) {
+        let listing = match (&self.of_manifests, &self.registry, &self.reach.file) {
             (Some(registry), ..) => {
-                let read = self.source.read()?;
+                let read = self.source.read(false)?;
                 if read.problems.has_errors() {
                     return Ok(Judged::Wrong(read.problems));
                 }
                 Listing::of_edges(&read.edges, registry)
             }
             (None, Some(registry), Some(file)) => Listing::read(file, registry)?,
-            _ => return Err(Failure::input("give --inventory")),
+            (None, Some(registry), None) => {
+                let client = self.reach.client(&[])?;
+                Listing::ask(&client, registry, self.reach.parallel(), self.minimal).await?
+            }
+            (None, None, _) => return Err(Failure::input("give REGISTRY or --of-manifests")),
         };
         let listing = if self.minimal { listing.minimal() } else { listing };
         let images = match &self.tag {

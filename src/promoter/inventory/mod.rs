@@ -3,6 +3,7 @@
 mod file;
 mod held;
 mod network;
+mod walk;
 
 pub(super) use self::file::{Sink, read_file};
 pub use self::held::Inventory;

@@ -21,6 +21,7 @@ const FEW: usize = 2;
 pub struct Asking<'a> {
     client: &'a Client,
     parallel: usize,
+    keep_going: bool,
     /// Whether the lists of a registry tell digests, where that is known.
     tells_digests: Mutex<HashMap<Registry, bool>>,
 }
@@ -40,17 +41,17 @@ struct Found {
 }
 
 impl<'a> Asking<'a> {
-    /// So many questions at once.
+    /// So many questions at once; a repository that cannot be asked may be no reason to stop.
     #[must_use]
-    pub fn new(client: &'a Client, parallel: usize) -> Self {
-        Self { client, parallel: parallel.max(1), tells_digests: Mutex::default() }
+    pub fn new(client: &'a Client, parallel: usize, keep_going: bool) -> Self {
+        Self { client, parallel: parallel.max(1), keep_going, tells_digests: Mutex::default() }
     }
 
     /// What is in the repositories of all edges, destinations first: of their sources only those are asked
     /// that may be read from. Repositories that could not be asked are told.
     ///
     /// # Errors
-    /// A name that is no repository.
+    /// A repository that cannot be asked, unless the rest is to be done all the same.
     pub async fn inventory(&self, edges: &Edges) -> Result<(Inventory, Vec<Failed>), Error> {
         let mut destinations: BTreeMap<u32, Wanted<'_>> = BTreeMap::new();
         for edge in edges.list() {
@@ -95,7 +96,8 @@ impl<'a> Asking<'a> {
                         builder.tagged(number, tag.as_str(), *digest);
                     }
                 }
-                Err(error) => failed.push(Failed::new(path, &error)),
+                Err(error) if self.keep_going => failed.push(Failed::new(path, &error)),
+                Err(error) => return Err(error.into()),
             }
         }
         failed.sort_by(|left, right| left.item.cmp(&right.item));

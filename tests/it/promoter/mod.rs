@@ -4,6 +4,8 @@ mod cases;
 mod grow;
 mod manifests;
 mod plan;
+mod promote;
+mod registries;
 mod since;
 mod snapshot;
 

@@ -1,5 +1,7 @@
 //! The least registry that tells right from wrong: manifests, blobs, uploads, tags, tokens.
 
+mod google;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
@@ -47,6 +49,8 @@ pub struct Memory {
     pub lists_referrers: Mutex<bool>,
     /// Refuse what refers to something that is not there.
     pub demands_subjects: Mutex<bool>,
+    /// Tell of manifests and repositories with the list of tags, as Google's registries do.
+    pub tells_manifests: Mutex<bool>,
     state: Mutex<State>,
 }
 
@@ -263,6 +267,9 @@ impl Memory {
         _: &str,
         query: &HashMap<String, String>,
     ) -> Response<Bytes> {
+        if *self.tells_manifests.lock().unwrap() {
+            return self.extended(name);
+        }
         let state = self.state.lock().unwrap();
         let Some(tags) = state.tags.get(name) else {
             return error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "no such repository");

@@ -1,0 +1,346 @@
+//! Promotion between real registries: ours, Debian's, and one that lists as Google's do.
+
+use std::process::Output;
+
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use zuul_images::client::{Client, Repository};
+use zuul_images::oci::{Digest, Reference};
+
+use super::{described, document, plain, promoter, text};
+use crate::support::clients;
+use crate::support::distribution::Distribution;
+use crate::support::faulty::{Fault, Faulty};
+use crate::support::images::{self, digest_of, push_index, push_referrer};
+use crate::support::programs::RegistryProcess;
+
+/// Images come from the registry that lists as Google's do; ours and Debian's get them.
+struct Site {
+    source: Faulty,
+    ours: RegistryProcess,
+    debian: Distribution,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let source = Faulty::start().await;
+        *source.memory.tells_manifests.lock().unwrap() = true;
+        *source.memory.lists_referrers.lock().unwrap() = true;
+        let (ours, debian) = (RegistryProcess::start(), Distribution::start());
+        Self { source, ours, debian, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn client(&self) -> Client {
+        clients::client(&[&self.source.registry(), &self.debian.registry()], Default::default())
+    }
+
+    fn source(&self, name: &str) -> Repository {
+        self.client().repository(&self.source.registry(), &name.parse().unwrap())
+    }
+
+    fn debian(&self, name: &str) -> Repository {
+        self.client().repository(&self.debian.registry(), &name.parse().unwrap())
+    }
+
+    fn ours(&self, name: &str) -> Repository {
+        images::repository(&self.ours.login(), name)
+    }
+
+    /// `team/NAME` with its digests and their tags, to both.
+    fn manifest(&self, name: &str, digests: &[(&Digest, Value)]) -> String {
+        let (source, ours) = (&self.source.address, &self.ours.address);
+        let debian = self.debian.registry();
+        let digests: String =
+            digests.iter().map(|(digest, tags)| format!("    {digest}: {tags}\n")).collect();
+        format!(
+            "registries:\n- name: {source}/staging\n  src: true\n- name: {ours}/prod\n- name: {debian}/prod\n\
+             images:\n- name: {name}\n  dmap:\n{digests}"
+        )
+    }
+
+    fn run(&self, command: &str, manifests: &[String], options: &[&str]) -> Output {
+        let mut command = promoter(command);
+        command
+            .args(["--no-ambient-config", "--output", "json", "--plain-http"])
+            .args([&self.source.address.to_string(), "--plain-http"])
+            .args([&self.debian.registry().to_string(), "--ca-file", &self.ours.ca_file()])
+            .arg("--credentials")
+            .arg(self.ours.credentials())
+            .args(options);
+        plain(&mut command, self.folder.path(), &json!(manifests));
+        command.output().unwrap()
+    }
+
+    fn promote(&self, manifests: &[String], options: &[&str]) -> Value {
+        let output = self.run("promote", manifests, &[&["--confirm"], options].concat());
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        document(&output)
+    }
+}
+
+const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_promoted_to_every_destination_and_then_there_is_nothing_to_do() {
+    let site = Site::start().await;
+    let app = push_index(&site.source("staging/team/app"), "x", "app", &PLATFORMS).await;
+    let bare = push_index(&site.source("staging/team/app"), "y", "bare", &PLATFORMS).await;
+    let sbom = push_referrer(&site.source("staging/team/app"), &app, "application/spdx+json").await;
+    let manifests =
+        [site.manifest("team/app", &[(&app, json!(["1.0", "1.0.1"])), (&bare, json!([]))])];
+
+    let dry = document(&site.run("promote", &manifests, &[]));
+    described(&dry);
+    assert_eq!((dry["dry_run"].clone(), dry["written"].clone()), (json!(true), json!(0)));
+    assert_eq!(dry["copies"].as_array().unwrap().len(), 6);
+    assert_eq!(digest_of(&site.debian("prod/team/app"), "1.0").await, None);
+
+    site.source.forget_requests();
+    let done = site.promote(&manifests, &[]);
+    assert_eq!(done["written"], 6, "{done}");
+    for place in [site.debian("prod/team/app"), site.ours("prod/team/app")] {
+        for tag in ["1.0", "1.0.1"] {
+            assert_eq!(digest_of(&place, tag).await.as_ref(), Some(&app));
+        }
+        assert!(place.head(&Reference::from(bare.clone())).await.unwrap().is_some());
+        let attached = place.referrers(&app).await.unwrap();
+        assert_eq!(attached[0]["digest"], sbom.digest().as_str());
+    }
+    // However many destinations and tags there are, each blob is read once.
+    let mut read: Vec<String> = site
+        .source
+        .requests()
+        .into_iter()
+        .filter(|it| it.starts_with("GET") && it.contains("/blobs/"))
+        .collect();
+    let count = read.len();
+    read.sort();
+    read.dedup();
+    assert_eq!(read.len(), count, "{read:#?}");
+
+    let again = site.promote(&manifests, &[]);
+    assert_eq!(
+        (again["in_place"].clone(), again["written"].clone()),
+        (json!(6), json!(0)),
+        "{again}"
+    );
+    assert_eq!(again["totals"]["blobs_moved"], 0, "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_would_move_refuses_the_run_before_anything_is_written() {
+    let site = Site::start().await;
+    let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
+    let other = push_index(&site.debian("prod/a"), "1.0", "other", &PLATFORMS).await;
+    let good = push_index(&site.source("staging/b"), "x", "b", &PLATFORMS).await;
+    let manifests = [
+        site.manifest("a", &[(&app, json!(["1.0"]))]),
+        site.manifest("b", &[(&good, json!(["1"]))]),
+    ];
+    let output = site.run("promote", &manifests, &["--confirm"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(document(&output)["written"], 0);
+    assert_eq!(digest_of(&site.ours("prod/b"), "1").await, None);
+
+    let output = site.run("promote", &manifests, &["--confirm", "--keep-going"]);
+    assert_eq!(output.status.code(), Some(1));
+    let done = document(&output);
+    assert_eq!(done["written"], 2, "{done}");
+    assert!(done["failures"][0]["item"].as_str().unwrap().ends_with("prod/a:1.0"), "{done}");
+    assert_eq!(digest_of(&site.debian("prod/a"), "1.0").await, Some(other));
+    assert_eq!(digest_of(&site.ours("prod/a"), "1.0").await, None, "the image is left as a whole");
+    assert_eq!(digest_of(&site.ours("prod/b"), "1").await, Some(good));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_one_image_leaves_the_others_when_that_is_wanted() {
+    let site = Site::start().await;
+    let bad = push_index(&site.source("staging/bad"), "x", "bad", &PLATFORMS).await;
+    let good = push_index(&site.source("staging/good"), "x", "good", &PLATFORMS).await;
+    site.source.fault(
+        usize::MAX,
+        Method::GET,
+        "/v2/staging/bad/blobs/",
+        Fault::Answer(404, vec![], "".into()),
+    );
+    let manifests = [
+        site.manifest("bad", &[(&bad, json!(["1"]))]),
+        site.manifest("good", &[(&good, json!(["1"]))]),
+    ];
+    let output = site.run("promote", &manifests, &["--confirm"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = site.run("promote", &manifests, &["--confirm", "--keep-going"]);
+    assert_eq!(output.status.code(), Some(1));
+    let done = document(&output);
+    described(&done);
+    assert!(done["failures"][0]["item"].as_str().unwrap().ends_with("staging/bad"), "{done}");
+    assert_eq!(digest_of(&site.debian("prod/good"), "1").await, Some(good));
+    assert_eq!(digest_of(&site.debian("prod/bad"), "1").await, None);
+
+    site.source.forget_faults();
+    assert_eq!(site.promote(&manifests, &[])["written"], 2, "a rerun does the rest");
+    assert_eq!(digest_of(&site.ours("prod/bad"), "1").await, Some(bad));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_somebody_sets_meanwhile_is_not_moved() {
+    let site = Site::start().await;
+    let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
+    let manifests = [site.manifest("a", &[(&app, json!(["1.0"]))])];
+    // The plan finds no repository at all; when the copy looks at the tag, it is there.
+    let (opener, open) = tokio::sync::watch::channel(false);
+    let look = "/v2/prod/a/manifests/1.0";
+    let front = Faulty::before(format!("127.0.0.1:{}", site.debian.port).parse().unwrap()).await;
+    front.fault(1, Method::HEAD, look, Fault::Hold(open));
+    let manifests =
+        [manifests[0].replace(&site.debian.registry().to_string(), &front.address.to_string())];
+    let address = front.address.to_string();
+    let meanwhile = async {
+        while front.count(Method::HEAD, look) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let other = push_index(&site.debian("prod/a"), "1.0", "other", &PLATFORMS).await;
+        opener.send_replace(true);
+        other
+    };
+    let run = tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| {
+                site.run("promote", &manifests, &["--confirm", "--plain-http", &address])
+            });
+            let other = tokio::runtime::Handle::current().block_on(meanwhile);
+            (run.join().unwrap(), other)
+        })
+    });
+    let (output, other) = run;
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("a tag is not moved"), "{}", text(&output.stderr));
+    assert_eq!(digest_of(&site.debian("prod/a"), "1.0").await, Some(other));
+    assert_eq!(digest_of(&site.ours("prod/a"), "1.0").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_that_a_destination_lacks_are_carried_on_a_rerun() {
+    let site = Site::start().await;
+    let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
+    let manifests = [site.manifest("a", &[(&app, json!(["1"]))])];
+    site.promote(&manifests, &[]);
+    let late =
+        push_referrer(&site.source("staging/a"), &app, "application/vnd.example.signature").await;
+    let left = site.promote(&manifests, &["--no-repair"]);
+    assert_eq!(left["referrers_written"], 0, "{left}");
+    let done = site.promote(&manifests, &[]);
+    assert_eq!(
+        (done["written"].clone(), done["referrers_written"].clone()),
+        (json!(0), json!(2)),
+        "{done}"
+    );
+    for place in [site.debian("prod/a"), site.ours("prod/a")] {
+        assert_eq!(place.referrers(&app).await.unwrap()[0]["digest"], late.digest().as_str());
+    }
+    assert_eq!(site.promote(&manifests, &[])["referrers_written"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_lacks_a_platform_is_refused_where_all_are_required() {
+    let site = Site::start().await;
+    let lame = push_index(&site.source("staging/a"), "x", "a", &["linux/amd64"]).await;
+    let single = images::push_image(&site.source("staging/a"), Some("y"), "b", "linux/amd64").await;
+    let required = ["--require-platforms", "linux/amd64,linux/arm64", "--confirm"];
+    for digest in [&lame, single.digest()] {
+        let manifests = [site.manifest("a", &[(digest, json!(["1"]))])];
+        let output = site.run("promote", &manifests, &required);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("linux/arm64"), "{}", text(&output.stderr));
+        assert_eq!(digest_of(&site.ours("prod/a"), "1").await, None);
+    }
+    let whole = push_index(&site.source("staging/a"), "z", "c", &PLATFORMS).await;
+    let manifests = [site.manifest("a", &[(&whole, json!(["1"]))])];
+    assert!(site.run("promote", &manifests, &required).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_a_run_together_are_the_run() {
+    let site = Site::start().await;
+    let mut manifests = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        let digest =
+            push_index(&site.source(&format!("staging/{name}")), "x", name, &PLATFORMS).await;
+        manifests.push(site.manifest(name, &[(&digest, json!(["1"]))]));
+    }
+    let mut written = 0;
+    for shard in ["1/3", "2/3", "3/3"] {
+        written += site.promote(&manifests, &["--shard", shard])["written"].as_u64().unwrap();
+    }
+    assert_eq!(written, 10);
+    assert_eq!(site.promote(&manifests, &[])["in_place"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_is_finished_by_the_next() {
+    let site = Site::start().await;
+    let mut manifests = Vec::new();
+    for name in ["a", "b", "c"] {
+        let digest =
+            push_index(&site.source(&format!("staging/{name}")), "x", name, &PLATFORMS).await;
+        manifests.push(site.manifest(name, &[(&digest, json!(["1", "2"]))]));
+    }
+    let slow = Fault::Delay(std::time::Duration::from_millis(200));
+    site.source.fault(usize::MAX, Method::GET, "/blobs/", slow);
+    let mut command = promoter("promote");
+    command
+        .args(["--confirm", "--no-ambient-config", "--parallel", "1", "--plain-http"])
+        .args([&site.source.address.to_string(), "--plain-http"])
+        .args([&site.debian.registry().to_string(), "--ca-file", &site.ours.ca_file()])
+        .arg("--credentials")
+        .arg(site.ours.credentials());
+    plain(&mut command, site.folder.path(), &json!(manifests));
+    let mut process = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    while site.source.count(Method::GET, "/blobs/") < 4 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    site.source.forget_faults();
+    let done = site.promote(&manifests, &[]);
+    let total = done["in_place"].as_u64().unwrap() + done["written"].as_u64().unwrap();
+    assert_eq!(total, 12, "{done}");
+    assert_eq!(site.promote(&manifests, &[])["in_place"], 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_is_used_for_the_registries_that_name_it() {
+    let debian = Distribution::start_for("robot", "secret");
+    let source = Faulty::start().await;
+    let client = clients::client(&[&source.registry()], Default::default());
+    let from = client.repository(&source.registry(), &"staging/a".parse().unwrap());
+    let digest = push_index(&from, "x", "a", &PLATFORMS).await;
+    let registry = debian.registry();
+    let manifest = format!(
+        "registries:\n- name: {}/staging\n  src: true\n- name: {registry}/prod\n  service-account: r@example\n\
+         images:\n- name: a\n  dmap: {{{digest}: ['1']}}\n",
+        source.address
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let run = |identity: &str| {
+        let mut command = promoter("promote");
+        command
+            .args(["--confirm", "--no-ambient-config", "--identity", identity, "--plain-http"])
+            .args([&source.address.to_string(), "--plain-http", &registry.to_string()]);
+        plain(&mut command, folder.path(), &json!([manifest]));
+        command.output().unwrap()
+    };
+    for identity in ["other=echo robot:secret", "r@example=echo robot:wrong", "r@example=false"] {
+        let output = run(identity);
+        assert_eq!(output.status.code(), Some(1), "{identity}: {}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("secret"), "{}", text(&output.stderr));
+    }
+    let output = run("r@example=echo robot:secret");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(document(&output)["written"], 1);
+    let shown =
+        source.recorded().iter().filter(|it| it.headers.contains_key("authorization")).count();
+    assert_eq!(shown, 0, "the source is read as nobody");
+}
