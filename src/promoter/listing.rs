@@ -23,6 +23,8 @@ pub(super) struct Manifest {
     pub(super) tags: Vec<Tag>,
     /// What it lists, if it is known to be an index.
     pub(super) children: Vec<Sha256>,
+    /// What it is attached to, if that is known.
+    pub(super) subject: Option<Sha256>,
 }
 
 /// How a listing is written.

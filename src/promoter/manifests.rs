@@ -98,6 +98,11 @@ impl Manifests {
         registries.filter_map(|it| Some((it.name.as_str(), it.account.as_deref()?)))
     }
 
+    /// The registries that images go to.
+    pub fn destinations(&self) -> impl Iterator<Item = &str> {
+        self.manifests.iter().flat_map(|it| &it.destinations).map(|it| it.name.as_str())
+    }
+
     /// Leaves out every manifest with a file that is wrong; what was wrong with them stays told.
     pub fn leave_bad(&mut self) {
         let bad: HashSet<&str> = self.problems.errors().map(|it| it.file.as_str()).collect();

@@ -6,6 +6,7 @@
 //! by `client`; which tags and digests are valid says `oci` (distribution-spec, "Pull"). Nothing is ever
 //! deleted and no tag moved to another digest.
 
+pub mod audit;
 mod each;
 mod edges;
 mod error;
@@ -28,7 +29,7 @@ mod yaml;
 pub use self::edges::{Edges, Shown};
 pub use self::error::Error;
 pub use self::grow::{Added, Filters, Growth, grow};
-pub use self::inventory::{Asking, Inventory};
+pub use self::inventory::{Asking, Details, Inventory};
 pub use self::listing::{Listing, Style};
 pub use self::manifests::Manifests;
 pub use self::place::Failed;

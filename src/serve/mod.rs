@@ -17,6 +17,7 @@ mod tests;
 #[cfg(test)]
 mod tests_files;
 mod tunnel;
+mod whole;
 
 use std::future::Future;
 use std::io;
@@ -39,6 +40,7 @@ pub use self::listen::{bind, bind_any, file_limit, raise_file_limit};
 pub use self::sent::{OnSent, Sent};
 pub use self::stall::Stall;
 pub use self::tunnel::{Line, Tunnel};
+pub use self::whole::{Arriving, full, whole};
 
 /// The body of an answer. An error resets the connection: the client sees that it is not whole.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;

@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("removal", &["auth", "client", "oci", "webapi", "zuul"]),
     ("sweep", &["client", "oci", "removal", "webapi", "zuul"]),
     ("promote", &["client", "copy", "http", "oci", "removal", "webapi", "zuul"]),
-    ("promoter", &["client", "copy", "oci"]),
+    ("promoter", &["client", "copy", "oci", "serve"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),
     ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),

@@ -9,7 +9,9 @@ use super::reach::Reach;
 use crate::cli::exit::Failure;
 use crate::cli::output::Report;
 use crate::oci::Tag;
-use crate::promoter::{self, Added, Edges, Filters, Growth, Listing, Manifests, Sha256, Style};
+use crate::promoter::{
+    self, Added, Details, Edges, Filters, Growth, Listing, Manifests, Sha256, Style,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Grow {
@@ -75,7 +77,7 @@ impl Grow {
                 let accounts: Vec<_> =
                     accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();
                 let client = self.reach.client(&accounts)?;
-                Listing::ask(&client, &self.registry, self.reach.parallel(), false).await?
+                Listing::ask(&client, &self.registry, self.reach.parallel(), Details::None).await?
             }
         };
         let listing = filters.apply(listing)?;

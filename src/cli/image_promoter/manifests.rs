@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -35,6 +36,8 @@ pub(super) struct Read {
     pub(super) problems: Problems,
     /// Registry and who one is there.
     pub(super) accounts: Vec<(String, String)>,
+    /// The registries that images go to.
+    pub(super) destinations: BTreeSet<String>,
 }
 
 impl Source {
@@ -61,12 +64,9 @@ impl Source {
         }
         let accounts = manifests.accounts();
         let accounts = accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();
-        Ok(Read {
-            manifests: manifests.len(),
-            edges,
-            accounts,
-            problems: manifests.into_problems(),
-        })
+        let destinations = manifests.destinations().map(str::to_owned).collect();
+        let (count, problems) = (manifests.len(), manifests.into_problems());
+        Ok(Read { manifests: count, edges, problems, accounts, destinations })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line of `image-promoter`.
 
+mod audit;
 mod check;
 mod grow;
 mod manifests;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::audit::Audit;
 use self::check::Check;
 use self::grow::Grow;
 use self::plan::Plan;
@@ -46,6 +48,8 @@ Examples:
   image-promoter snapshot --of-manifests prod.example.org/team --thin-manifest-dir registry.example.org
   image-promoter grow --thin-manifest-dir registry.example.org --registry staging.example.org/team \
     --inventory inventory.json --tag v1.2.3 --confirm
+  image-promoter audit --thin-manifest-dir registry.example.org
+  image-promoter audit --thin-manifest-dir registry.example.org --listen 127.0.0.1:8080
 
 Exit codes: 0 done or nothing to do, 1 failed or problems found, 2 wrong arguments or unreadable files,
 3 refused by a safety rule (nothing was written).";
@@ -62,6 +66,8 @@ enum Command {
     Snapshot(Snapshot),
     /// Add what a staging registry has to the thin manifest that promotes from it
     Grow(Grow),
+    /// Say what registries hold beside or against what manifests say; or judge each change that they tell
+    Audit(Audit),
 }
 
 /// Runs the program.
@@ -76,6 +82,7 @@ pub fn main() -> ExitCode {
             arguments.run(&bars).await
         }),
         Command::Snapshot(arguments) => arguments.main(&common),
+        Command::Audit(arguments) => arguments.main(&common),
         Command::Grow(arguments) => super::run(&common, arguments.run()),
     }
 }

@@ -8,3 +8,4 @@ mod walk;
 pub(super) use self::file::{Sink, read_file};
 pub use self::held::Inventory;
 pub use self::network::Asking;
+pub use self::walk::Details;

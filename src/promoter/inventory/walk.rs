@@ -3,18 +3,17 @@
 use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
 
 use crate::client::{self, Client, ListedManifest, Repository};
-use crate::oci::{Digest, Reference, Registry, RepositoryName, media_type};
+use crate::oci::{Descriptor, Digest, Reference, Registry, RepositoryName, media_type};
 use crate::promoter::Error;
 use crate::promoter::listing::{Listing, below};
 use crate::promoter::place::place;
-use crate::promoter::sha256::Sha256;
 
 /// No registry has more; one that goes on naming others is not followed without end.
 const MOST_REPOSITORIES: usize = 100_000;
 
 impl Listing {
-    /// What a registry holds below `path`, `HOST[:PORT][/PATH]`; with `children` also what its indexes
-    /// list. Google's registries tell repositories and digests without tags with their lists; others are
+    /// What a registry holds below `path`, `HOST[:PORT][/PATH]`, and of each manifest as much as
+    /// `details` says. Google's registries tell repositories and digests without tags with their lists; others are
     /// asked for their catalog, and tell only what has a tag.
     ///
     /// # Errors
@@ -23,7 +22,7 @@ impl Listing {
         client: &Client,
         path: &str,
         parallel: usize,
-        children: bool,
+        details: Details,
     ) -> Result<Self, Error> {
         let path = path.trim_end_matches('/');
         let parallel = parallel.max(1);
@@ -57,21 +56,41 @@ impl Listing {
             for ListedManifest { digest, tags, media_type } in manifests {
                 let Ok(sha256) = digest.as_str().parse() else { continue };
                 listing.manifest(image, sha256).tags.extend(tags);
-                if children && media_type.is_some_and(|it| media_type::is_index(&it)) {
+                let is_index = media_type.is_some_and(|it| media_type::is_index(&it));
+                // Only what has no tag is asked what it is attached to.
+                let is_attached =
+                    details == Details::All && listing.manifest(image, sha256).tags.is_empty();
+                if details != Details::None && (is_index || is_attached) {
                     indexes.push((image.to_owned(), client.repository(&registry, &name), sha256));
                 }
             }
         }
         let read = indexes.into_iter().map(async |(image, repository, digest)| {
-            let children = read_children(&repository, digest).await?;
-            Ok::<_, client::Error>((image, digest, children))
+            let manifest = repository.manifest(&Digest::from(digest).into()).await?;
+            Ok::<_, client::Error>((image, digest, manifest))
         });
         let mut read = stream::iter(read).buffer_unordered(parallel);
-        while let Some((image, digest, children)) = read.try_next().await? {
-            listing.manifest(&image, digest).children = children;
+        while let Some((image, digest, manifest)) = read.try_next().await? {
+            // It may have gone meanwhile.
+            let Some(manifest) = manifest else { continue };
+            let sha256 = |descriptor: &Descriptor| descriptor.digest.as_str().parse().ok();
+            let listed = listing.manifest(&image, digest);
+            listed.children = manifest.children().iter().filter_map(sha256).collect();
+            listed.subject = manifest.subject().and_then(sha256);
         }
         Ok(listing.sorted())
     }
+}
+
+/// What is read beside the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Details {
+    /// Nothing.
+    None,
+    /// What indexes list.
+    Children,
+    /// Also what is attached to what.
+    All,
 }
 
 /// One repository as it was found.
@@ -161,13 +180,4 @@ async fn tagged(
         Some(ListedManifest { digest: head.digest, tags: vec![tag], media_type: head.media_type })
     });
     Ok(manifests.collect())
-}
-
-async fn read_children(
-    repository: &Repository,
-    digest: Sha256,
-) -> Result<Vec<Sha256>, client::Error> {
-    let manifest = repository.manifest(&Digest::from(digest).into()).await?;
-    let children = manifest.iter().flat_map(|manifest| manifest.children());
-    Ok(children.filter_map(|child| child.digest.as_str().parse().ok()).collect())
 }

@@ -1,5 +1,6 @@
 //! `image-promoter`: what it makes of manifests and of registries.
 
+mod audit;
 mod cases;
 mod grow;
 mod manifests;

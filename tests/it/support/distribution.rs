@@ -21,6 +21,12 @@ impl Distribution {
         Self::start_with("", |_| {})
     }
 
+    /// Telling this URL of each change.
+    pub fn start_notifying(url: &str) -> Self {
+        let endpoint = format!("{{name: audit, url: '{url}', timeout: 1s, threshold: 3, backoff: 1s}}");
+        Self::start_with(&format!("notifications: {{endpoints: [{endpoint}]}}\n"), |_| {})
+    }
+
     /// For one user.
     pub fn start_for(user: &str, password: &str) -> Self {
         let hash = bcrypt::hash_with_result(password, 4).unwrap();
