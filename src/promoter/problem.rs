@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -97,6 +98,15 @@ impl Problems {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Names files below a folder by their paths there.
+    pub fn relative_to(&mut self, folder: &Path) {
+        for problem in &mut self.0 {
+            if let Ok(file) = Path::new(&problem.file).strip_prefix(folder) {
+                problem.file = file.display().to_string();
+            }
+        }
     }
 
     /// Warnings become errors.

@@ -28,6 +28,10 @@ pub(super) struct Check {
     /// lines that GitHub's actions show beside the code
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "edges")]
     annotations: Option<Annotations>,
+
+    /// Nothing but the manifests is read anyway
+    #[arg(long, hide = true)]
+    no_ambient_config: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -45,6 +49,7 @@ struct Checked {
 impl Check {
     pub(super) fn main(self, common: &Common) -> ExitCode {
         common.start_log();
+        tracing::debug!(no_ambient_config = self.no_ambient_config, "reading manifests only");
         let read = self.source.read(false);
         let read = read.map(|read| match self.strict {
             true => Read { problems: read.problems.strict(), ..read },

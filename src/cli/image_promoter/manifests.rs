@@ -26,6 +26,10 @@ pub(super) struct Source {
     /// Only what is new since this commit of the folder's git repository
     #[arg(long, value_name = "GITREV")]
     since: Option<String>,
+
+    /// Name files in problems by their paths below this folder
+    #[arg(long, value_name = "DIR")]
+    relative_to: Option<PathBuf>,
 }
 
 /// What was read.
@@ -65,7 +69,10 @@ impl Source {
         let accounts = manifests.accounts();
         let accounts = accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();
         let destinations = manifests.destinations().map(str::to_owned).collect();
-        let (count, problems) = (manifests.len(), manifests.into_problems());
+        let (count, mut problems) = (manifests.len(), manifests.into_problems());
+        if let Some(folder) = &self.relative_to {
+            problems.relative_to(folder);
+        }
         Ok(Read { manifests: count, edges, problems, accounts, destinations })
     }
 }

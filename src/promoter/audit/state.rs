@@ -105,9 +105,8 @@ pub async fn audit(
 fn outermost(registries: &BTreeSet<String>) -> Vec<&str> {
     let mut outermost: Vec<&str> = Vec::new();
     for registry in registries {
-        let is_below = |outer: &str| {
-            registry.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
-        };
+        let is_below =
+            |outer: &str| registry.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
         if !outermost.iter().any(|outer| is_below(outer)) {
             outermost.push(registry);
         }

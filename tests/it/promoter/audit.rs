@@ -82,7 +82,12 @@ fn changes_get_the_verdicts_of_the_cases() {
 fn what_is_no_event_is_rejected_and_not_told_again() {
     let (manifests, digest) = manifests();
     let audit = Audit::listen(&manifests, &json!({}), &[]);
-    for body in [json!({}), json!([]), json!({"message": {"data": "%%%"}}), json!({"events": [{"action": "push"}]})] {
+    for body in [
+        json!({}),
+        json!([]),
+        json!({"message": {"data": "%%%"}}),
+        json!({"events": [{"action": "push"}]}),
+    ] {
         let (status, answer) = audit.tell("/", &[], &body);
         assert_eq!(status, 200, "{body}");
         assert_eq!(answer["verdicts"][0]["verdict"], "rejected", "{body}: {answer}");
@@ -106,9 +111,16 @@ fn notifications_of_distribution_and_events_of_zot_are_understood() {
             "mediaType": "application/octet-stream"}},
         {"action": "delete", "target": {"repository": "prod/app", "digest": digest}}]});
     let (_, answer) = audit.tell("/events", &[], &events);
-    let words: Vec<&str> =
-        answer["verdicts"].as_array().unwrap().iter().map(|it| it["reason"].as_str().unwrap()).collect();
-    assert_eq!(words, ["digest and tag in manifest", "tag not in manifest", "deletions are prohibited"]);
+    let words: Vec<&str> = answer["verdicts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        words,
+        ["digest and tag in manifest", "tag not in manifest", "deletions are prohibited"]
+    );
 
     let image = json!({"name": "prod/app", "reference": "1", "digest": digest, "mediaType": "x"});
     let kind = "zotregistry.image.updated";
@@ -128,8 +140,11 @@ fn events_without_the_token_are_not_heard() {
     let token = folder.path().join("token");
     fs::write(&token, "hunter2\n").unwrap();
     let audit = Audit::listen(&manifests, &json!({}), &["--token-file", token.to_str().unwrap()]);
-    let event = pushed(&json!({"action": "INSERT", "digest": format!("us.gcr.io/prod/app@{digest}")}));
-    for (path, headers) in [("/", &[][..]), ("/?token=hunter", &[]), ("/", &[("authorization", "Bearer x")])] {
+    let event =
+        pushed(&json!({"action": "INSERT", "digest": format!("us.gcr.io/prod/app@{digest}")}));
+    for (path, headers) in
+        [("/", &[][..]), ("/?token=hunter", &[]), ("/", &[("authorization", "Bearer x")])]
+    {
         assert_eq!(audit.tell(path, headers, &event).0, 401, "{path}");
     }
     for (path, headers) in
@@ -142,16 +157,22 @@ fn events_without_the_token_are_not_heard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_cannot_be_read_gives_no_verdict_but_is_told_again() {
     let (manifests, _) = manifests();
-    let manifests = json!([manifests[0].as_str().unwrap().replace("gcr.io/s\n", "127.0.0.1:1/s\n")]);
+    let manifests =
+        json!([manifests[0].as_str().unwrap().replace("gcr.io/s\n", "127.0.0.1:1/s\n")]);
     let folder = tempfile::tempdir().unwrap();
     let mut command = promoter("audit");
     command.args(["--listen", "127.0.0.1:0", "--no-ambient-config", "--retries", "0"]);
     plain(command.args(["--plain-http", "127.0.0.1:1"]), folder.path(), &manifests);
     let audit = Audit { served: Served::start_as(command), _folder: folder };
     let digest = format!("sha256:{}", "9".repeat(64));
-    let event = pushed(&json!({"action": "INSERT", "digest": format!("us.gcr.io/prod/app@{digest}")}));
+    let event =
+        pushed(&json!({"action": "INSERT", "digest": format!("us.gcr.io/prod/app@{digest}")}));
     assert_eq!(audit.tell("/", &[], &event).0, 500);
-    assert!(audit.metrics().contains("image_promoter_audit_failures_total 1"), "{}", audit.metrics());
+    assert!(
+        audit.metrics().contains("image_promoter_audit_failures_total 1"),
+        "{}",
+        audit.metrics()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +205,10 @@ async fn what_debians_registry_tells_of_a_push_is_judged() {
     let is_told = || {
         let metrics = audit.metrics();
         expected.iter().all(|(word, count)| {
-            metrics.lines().any(|line| line.contains(&format!("verdict=\"{word}\"")) && line.ends_with(&format!(" {count}")))
+            metrics.lines().any(|line| {
+                line.contains(&format!("verdict=\"{word}\""))
+                    && line.ends_with(&format!(" {count}"))
+            })
         })
     };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
@@ -210,7 +234,11 @@ async fn an_audit_names_what_is_unknown_moved_and_missing() {
     let manifest = format!(
         "registries:\n- name: gcr.io/s\n  src: true\n- name: {0}/prod\n- name: {0}/prod/sub\n\
          images:\n- name: app\n  dmap: {{{1}: ['1'], {2}: ['2'], {3}: ['3']}}\n",
-        google.address, digest(&listed), digest(&moved), digest(&gone));
+        google.address,
+        digest(&listed),
+        digest(&moved),
+        digest(&gone)
+    );
     let folder = tempfile::tempdir().unwrap();
     let mut command = promoter("audit");
     command.args(["--no-ambient-config", "--plain-http", &google.address.to_string()]);
@@ -220,8 +248,11 @@ async fn an_audit_names_what_is_unknown_moved_and_missing() {
     let found = document(&output);
     described(&found);
     let prod = format!("{}/prod", google.address);
-    assert_eq!(found["moved_tags"], json!([{"tag": format!("{prod}/app:2"),
-        "expected": digest(&moved), "found": digest(&stray)}]));
+    assert_eq!(
+        found["moved_tags"],
+        json!([{"tag": format!("{prod}/app:2"),
+        "expected": digest(&moved), "found": digest(&stray)}])
+    );
     let unknown = found["unknown"].as_array().unwrap();
     assert_eq!(unknown.len(), 1, "{found}");
     assert_eq!(unknown[0]["repository"], format!("{prod}/sub/other"));

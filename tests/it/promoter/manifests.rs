@@ -182,6 +182,17 @@ fn problems_are_comments_on_lines_for_zuul_and_github() {
 }
 
 #[test]
+fn files_are_named_by_their_paths_in_the_project() {
+    let folder = tempfile::tempdir().unwrap();
+    write_files(folder.path(), &json!({"p/images/a/images.yml": "[]\n", "p/manifests/.keep": ""}));
+    let mut command = promoter("check");
+    command.arg("--thin-manifest-dir").arg(folder.path().join("p"));
+    let found = document(&command.arg("--relative-to").arg(folder.path()).output().unwrap());
+    assert_eq!(found["problems"][1]["file"], "p/images/a/images.yml", "{found}");
+    assert!(found["zuul"]["file_comments"]["p/images/a/images.yml"].is_array(), "{found}");
+}
+
+#[test]
 fn scalars_keep_their_source_text_as_tags() {
     let written = ["1.0", "1.10", "010", "1e3", "yes", "2020-01-01"];
     let digest = format!("sha256:{}", "a".repeat(64));

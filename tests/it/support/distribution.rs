@@ -23,7 +23,8 @@ impl Distribution {
 
     /// Telling this URL of each change.
     pub fn start_notifying(url: &str) -> Self {
-        let endpoint = format!("{{name: audit, url: '{url}', timeout: 1s, threshold: 3, backoff: 1s}}");
+        let endpoint =
+            format!("{{name: audit, url: '{url}', timeout: 1s, threshold: 3, backoff: 1s}}");
         Self::start_with(&format!("notifications: {{endpoints: [{endpoint}]}}\n"), |_| {})
     }
 
