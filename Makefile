@@ -34,10 +34,10 @@ fuzz: ## Feed every parser what coverage suggests; FUZZ_SECONDS=600 for each
 dist: ## Static programs and SHA256SUMS in dist/, as zuul_images_source wants them
 	@tests/tools/dist
 
-# One scenario quickly: make bench ONLY=blob-get ROUNDS=1; one of the two: BENCH=copy; other programs: REGISTRY=dist/…
-BENCH ?= registry copy
+# One scenario quickly: make bench ONLY=blob-get ROUNDS=1; one of the three: BENCH=copy; other programs: REGISTRY=dist/…
+BENCH ?= registry copy promoter
 .PHONY: bench
-bench: ## Registry and copies beside their peers; ONLY=NAME,… ROUNDS=N; UPDATE=1 rewrites docs/benchmarks.md
+bench: ## Registry and copies beside their peers, and the promoter; ONLY=NAME,… ROUNDS=N; UPDATE=1 rewrites docs/benchmarks.md
 	@benches/install
 	@for bench in $(BENCH); do \
 	  cargo bench --locked --profile dist --bench $$bench -- $(if $(ONLY),--only $(ONLY)) \
