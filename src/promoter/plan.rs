@@ -266,3 +266,113 @@ impl Serialize for Planned {
         map.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::promoter::Manifests;
+
+    /// Registry, image, digest, tags.
+    type Held = BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeSet<String>>>>;
+    /// Image, digest and tag by number; 0 is no tag.
+    type Entry = (u8, u8, u8);
+
+    proptest! {
+        #[test]
+        fn after_a_plan_was_carried_out_there_is_nothing_to_do(
+            wanted in proptest::collection::vec((0..3_u8, 0..4_u8, 0..5_u8), 0..12),
+            source in proptest::collection::vec((0..3_u8, 0..4_u8, 0..5_u8), 0..20),
+            there in proptest::collection::vec((0..3_u8, 0..4_u8, 0..5_u8), 0..8),
+        ) {
+            let mut held = Held::new();
+            hold(&mut held, "gcr.io/s", &source);
+            hold(&mut held, "gcr.io/d", &there);
+            let first = plan(&wanted, &held);
+            for copy in first["copies"].as_array().unwrap() {
+                let (path, digest, tag) = split(copy);
+                let (registry, image) = path.rsplit_once('/').unwrap();
+                let images = held.entry(registry.to_owned()).or_default();
+                let digests = images.entry(image.to_owned()).or_default();
+                digests.entry(digest).or_default().extend(tag);
+            }
+            let second = plan(&wanted, &held);
+            prop_assert_eq!(second["copies"].as_array().unwrap().len(), 0);
+            prop_assert_eq!(&second["tag_moves"], &first["tag_moves"]);
+            let done = first["copies"].as_array().unwrap().len();
+            prop_assert_eq!(
+                second["in_place"].as_u64().unwrap(),
+                first["in_place"].as_u64().unwrap() + done as u64
+            );
+            let mut turned = wanted.clone();
+            turned.reverse();
+            prop_assert_eq!(plan(&turned, &held), second);
+        }
+    }
+
+    fn digest(number: u8) -> String {
+        format!("sha256:{}", number.to_string().repeat(64))
+    }
+
+    fn hold(held: &mut Held, registry: &str, entries: &[Entry]) {
+        let images = held.entry(registry.to_owned()).or_default();
+        let mut taken = BTreeSet::new();
+        for (image, number, tag) in entries {
+            let digests = images.entry(format!("i{image}")).or_default();
+            let tags = digests.entry(digest(*number)).or_default();
+            // A tag is one digest.
+            if *tag > 0 && taken.insert((*image, *tag)) {
+                tags.insert(format!("t{tag}"));
+            }
+        }
+    }
+
+    /// Each entry as a manifest of its own; no tag is wanted on two digests.
+    fn plan(wanted: &[Entry], held: &Held) -> Value {
+        let mut tags: BTreeMap<(u8, u8), u8> = BTreeMap::new();
+        let smallest = wanted.iter().filter(|(.., tag)| *tag > 0);
+        for (image, digest, tag) in smallest {
+            let number = tags.entry((*image, *tag)).or_insert(*digest);
+            *number = (*number).min(*digest);
+        }
+        let texts = wanted.iter().filter(|(image, digest, tag)| {
+            tags.get(&(*image, *tag)).is_none_or(|number| number == digest)
+        });
+        let texts = texts.enumerate().map(|(number, (image, digest_number, tag))| {
+            let tags = if *tag > 0 { format!("t{tag}") } else { String::new() };
+            let text = format!(
+                "registries: [{{name: gcr.io/s, src: true}}, {{name: gcr.io/d}}]\n\
+                 images: [{{name: i{image}, dmap: {{{}: [{tags}]}}}}]\n",
+                digest(*digest_number)
+            );
+            (format!("{number}.yaml"), text)
+        });
+        let mut manifests = Manifests::of_plain_texts(texts.collect());
+        let edges = Edges::of(&mut manifests);
+        assert!(!manifests.problems().has_errors());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        serde_json::to_writer(&file, held).unwrap();
+        let inventory = Inventory::read(file.path(), &edges).unwrap();
+        let plan = Plan::new(&edges, &inventory);
+        serde_json::to_value(Planned { edges, inventory, plan, allow_lost: true }).unwrap()
+    }
+
+    /// Repository, digest and tag that a copy writes.
+    fn split(copy: &Value) -> (String, String, Option<String>) {
+        let (_, digest) = copy["source"].as_str().unwrap().split_once('@').unwrap();
+        let destination = copy["destination"].as_str().unwrap();
+        let (path, tag) = match destination.split_once('@') {
+            Some((path, _)) => (path, None),
+            None => destination
+                .rsplit_once(':')
+                .map(|(path, tag)| (path, Some(tag.to_owned())))
+                .unwrap(),
+        };
+        (path.to_owned(), digest.to_owned(), tag)
+    }
+}
