@@ -37,6 +37,21 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+impl Platform {
+    /// The same however it is spelled: the variant that everybody means is named by some tools and left away
+    /// by others.
+    #[must_use]
+    pub fn usual(mut self) -> Self {
+        self.variant = match (self.architecture.as_str(), self.variant.take()) {
+            ("arm64", Some(variant)) if variant == "v8" => None,
+            ("amd64", Some(variant)) if variant == "v1" => None,
+            ("arm", None) => Some("v7".to_owned()),
+            (_, variant) => variant,
+        };
+        self
+    }
+}
+
 impl Descriptor {
     /// A descriptor as it stands in an index.
     ///
@@ -133,5 +148,26 @@ impl FromStr for Platform {
 impl From<Platform> for String {
     fn from(platform: Platform) -> Self {
         platform.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_platform_is_one_however_its_usual_variant_is_spelled() {
+        let usual = |text: &str| text.parse::<Platform>().unwrap().usual();
+        for (one, other) in [
+            ("linux/arm64", "linux/arm64/v8"),
+            ("linux/amd64", "linux/amd64/v1"),
+            ("linux/arm", "linux/arm/v7"),
+        ] {
+            assert_eq!(usual(one), usual(other));
+        }
+        for (one, other) in [("linux/arm/v6", "linux/arm/v7"), ("linux/amd64/v3", "linux/amd64")] {
+            assert_ne!(usual(one), usual(other));
+        }
     }
 }

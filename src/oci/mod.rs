@@ -6,6 +6,7 @@
 //! that imports `oci_distribution` (oci-client): its document types are read here and turned into
 //! ours, and its error envelope is used as it is.
 
+mod config;
 mod conversions;
 mod descriptor;
 mod digest;
@@ -19,6 +20,7 @@ mod text;
 
 pub use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 
+pub use self::config::ImageConfig;
 pub(crate) use self::conversions::text_conversions;
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::digest::{Algorithm, Digest, Digester};

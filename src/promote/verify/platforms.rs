@@ -1,15 +1,12 @@
 use std::collections::BTreeSet;
 
 use futures_util::TryStreamExt as _;
-use serde::Deserialize;
 
 use super::below::Below;
 use super::sources::Wanted;
 use crate::client::{self, Repository};
-use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
+use crate::oci::{Content, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference};
 
-/// Configurations are a few kilobytes.
-const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 /// Indexes in indexes of which the platforms are wanted.
 const MAX_INDEXES: usize = 100;
 
@@ -51,7 +48,7 @@ async fn named(
     let mut seen: BTreeSet<Digest> = BTreeSet::new();
     let mut indexes = vec![index.clone()];
     while let Some(index) = indexes.pop() {
-        platforms.extend(index.platforms().into_iter().map(usual));
+        platforms.extend(index.platforms().into_iter().map(Platform::usual));
         for child in index.children().iter().filter(|child| child.is_index()) {
             if seen.len() >= MAX_INDEXES || !seen.insert(child.digest.clone()) {
                 continue;
@@ -70,52 +67,10 @@ async fn configured(
     repository: &Repository,
     config: &Descriptor,
 ) -> Result<Option<Platform>, client::Error> {
-    #[derive(Deserialize)]
-    struct Config {
-        os: String,
-        architecture: String,
-        variant: Option<String>,
-    }
-    if config.size > MAX_CONFIG_BYTES {
+    if config.size > ImageConfig::MAX_BYTES {
         return Ok(None);
     }
     let chunks: Vec<_> = repository.blob(config).try_collect().await?;
-    let config: Option<Config> = serde_json::from_slice(&chunks.concat()).ok();
-    Ok(config.map(|Config { os, architecture, variant }| {
-        let variant = variant.filter(|variant| !variant.is_empty());
-        usual(Platform { os, architecture, variant })
-    }))
-}
-
-/// The variant that everybody means is named by some tools and left away by others.
-fn usual(mut platform: Platform) -> Platform {
-    platform.variant = match (platform.architecture.as_str(), platform.variant.take()) {
-        ("arm64", Some(variant)) if variant == "v8" => None,
-        ("amd64", Some(variant)) if variant == "v1" => None,
-        ("arm", None) => Some("v7".to_owned()),
-        (_, variant) => variant,
-    };
-    platform
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_platform_is_one_however_its_usual_variant_is_spelled() {
-        for (one, other) in [
-            ("linux/arm64", "linux/arm64/v8"),
-            ("linux/amd64", "linux/amd64/v1"),
-            ("linux/arm", "linux/arm/v7"),
-        ] {
-            let usual = |text: &str| usual(text.parse().unwrap());
-            assert_eq!(usual(one), usual(other));
-        }
-        for (one, other) in [("linux/arm/v6", "linux/arm/v7"), ("linux/amd64/v3", "linux/amd64")] {
-            let usual = |text: &str| usual(text.parse().unwrap());
-            assert_ne!(usual(one), usual(other));
-        }
-    }
+    let config = ImageConfig::parse(&chunks.concat());
+    Ok(config.map(|config| config.platform.usual()))
 }
