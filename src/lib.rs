@@ -4,8 +4,8 @@
 //! (`tests/it/house.rs` checks it):
 //!
 //! ```text
-//! bin → cli → {sync, upload, promote, promoter} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
-//!       upload → layout;   promote → {removal, webapi}
+//! bin → cli → {sync, upload, promote, promoter, index} → copy → {client, layout};   client → {http → tls, auth} → oci;   layout → oci
+//!       {upload, index} → layout;   promote → {removal, webapi};   sync → webapi
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client;   cli → sweep → removal → {client, webapi};   webapi → {http, auth}
 //! leaves: zuul, hostconfig
@@ -17,6 +17,7 @@ pub mod client;
 pub mod copy;
 pub mod hostconfig;
 pub mod http;
+pub mod index;
 pub mod layers;
 pub mod layout;
 pub mod oci;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::registry::StartError;
 use crate::{
-    auth, client, copy, hostconfig, http, layout, promote, promoter, removal, storage, sweep, sync,
-    tls, upload, webapi, zuul,
+    auth, client, copy, hostconfig, http, index, layout, promote, promoter, removal, storage,
+    sweep, sync, tls, upload, webapi, zuul,
 };
 
 /// Why a program did not do its work.
@@ -170,6 +170,18 @@ impl From<upload::Error> for Failure {
             }
             upload::Error::Layout { item, source } => Self::from(source).on(item),
             upload::Error::Copy(error) => error.into(),
+        }
+    }
+}
+
+impl From<index::Error> for Failure {
+    fn from(error: index::Error) -> Self {
+        if error.is_input() {
+            Self::input(error)
+        } else if error.is_refusal() {
+            Self::refused(error)
+        } else {
+            Self::failed(error.kind(), error)
         }
     }
 }

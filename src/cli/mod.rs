@@ -13,6 +13,7 @@ pub mod log;
 pub mod output;
 mod progress;
 pub mod promote_retag;
+pub mod publish_image_index;
 pub mod upload_with_temp_tag;
 
 use std::future::Future;

@@ -145,6 +145,17 @@ impl Image {
         &self.root
     }
 
+    /// One of the manifests that it lists, as an image of its own.
+    #[must_use]
+    pub fn child(&self, digest: Digest) -> Self {
+        Self {
+            root: digest,
+            shown: self.shown.clone(),
+            layout: Arc::clone(&self.layout),
+            made: None,
+        }
+    }
+
     /// Its manifest or index, or one below it. All blobs an image's manifest names are there.
     ///
     /// # Errors

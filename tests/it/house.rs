@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room uses.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("sweep", &["client", "oci", "removal", "webapi", "zuul"]),
     ("promote", &["client", "copy", "http", "oci", "removal", "webapi", "zuul"]),
     ("promoter", &["client", "copy", "oci", "serve"]),
+    ("index", &["client", "copy", "layout", "oci"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),
     ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),
@@ -40,6 +41,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "copy",
             "hostconfig",
             "http",
+            "index",
             "layout",
             "oci",
             "promote",

@@ -34,6 +34,7 @@ mod proxy_docker;
 mod proxy_down;
 mod proxy_pointers;
 mod proxy_wire;
+mod publish_index;
 mod pull_ahead;
 mod pull_tokens;
 mod pulls;
