@@ -8,6 +8,7 @@
 //!       {upload, index} → layout;   promote → {removal, webapi};   sync → webapi
 //!             registry → layers → {storage, client};   registry → proxy → {http, serve};   registry → {auth, tls, serve}
 //!             registry → pointers → client;   cli → sweep → removal → {client, webapi};   webapi → {http, auth}
+//!             cli → rhcc → {client, webapi}
 //! leaves: zuul, hostconfig
 //! ```
 
@@ -27,6 +28,7 @@ pub mod promoter;
 pub mod proxy;
 pub mod registry;
 pub mod removal;
+pub mod rhcc;
 pub mod serve;
 pub mod storage;
 pub mod sweep;

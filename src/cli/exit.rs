@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::registry::StartError;
 use crate::{
-    auth, client, copy, hostconfig, http, index, layout, promote, promoter, removal, storage,
+    auth, client, copy, hostconfig, http, index, layout, promote, promoter, removal, rhcc, storage,
     sweep, sync, tls, upload, webapi, zuul,
 };
 
@@ -182,6 +182,17 @@ impl From<index::Error> for Failure {
             Self::refused(error)
         } else {
             Self::failed(error.kind(), error)
+        }
+    }
+}
+
+impl From<rhcc::Error> for Failure {
+    fn from(error: rhcc::Error) -> Self {
+        match error {
+            rhcc::Error::Input(_) => Self::input(error),
+            rhcc::Error::Refused(_) => Self::refused(error),
+            rhcc::Error::Api(error) => error.into(),
+            _ => Self::failed(error.kind(), error),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod buildset_registry;
+pub mod certify_rhcc_image;
 pub mod exit;
 pub mod image_promoter;
 pub mod intermediate_registry_sync;

@@ -52,5 +52,6 @@ async fn write(
             let held = held.map_or("nothing".to_owned(), |held| held.to_string());
             Some(format!("somebody else moved the tag meanwhile, it now holds {held}; run again"))
         }
+        TagMove::Barred(error) => return Err(error),
     })
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -109,11 +109,36 @@ impl Api {
         path: &[&str],
         document: &(impl Serialize + Sync),
     ) -> Result<Response, Error> {
+        self.send(doing, self.posting(doing, path, document)?).await
+    }
+
+    /// Sends a document with a header, to an API that answers with a success or refuses.
+    pub(super) async fn post_with(
+        &self,
+        doing: &str,
+        path: &[&str],
+        document: &(impl Serialize + Sync),
+        (name, value): (HeaderName, HeaderValue),
+    ) -> Result<Response, Error> {
+        let request = self.posting(doing, path, document)?.header(name, value);
+        let response = self.send(doing, request).await?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(failed(doing, response.into_error().await)),
+        }
+    }
+
+    fn posting(
+        &self,
+        doing: &str,
+        path: &[&str],
+        document: &(impl Serialize + Sync),
+    ) -> Result<Request, Error> {
         let body = serde_json::to_vec(document);
         let body = body.map_err(|error| self.strange(doing, &error.to_string()))?;
         let json = HeaderValue::from_static("application/json");
         let request = Request::new(Method::POST, self.url(path.iter().copied()));
-        self.send(doing, request.body(json, Body::Bytes(body.into()))).await
+        Ok(request.body(json, Body::Bytes(body.into())))
     }
 
     /// The document of an answer, which must be a success and not longer than `limit` bytes.

@@ -1,16 +1,19 @@
-//! Web APIs beside the distribution-spec: what Zuul built; the tags of Docker Hub and Quay.
+//! Web APIs beside the distribution-spec: what Zuul built; the tags of Docker Hub and Quay;
+//! images of Red Hat's catalog.
 //!
 //! Each knows its own paths and documents and nothing of the others; connections, retries and rate limits are
 //! `http`'s. Answers are bounded, and nothing in them says where the next request goes.
 
 mod api;
 mod hub;
+mod pyxis;
 mod quay;
 mod tags;
 mod zuul;
 
 pub use self::api::ApiUrl;
 pub use self::hub::Hub;
+pub use self::pyxis::{Pyxis, PyxisImage};
 pub use self::quay::Quay;
 pub use self::tags::{ApiTag, TagApi, Told};
 pub use self::zuul::{Build, BuildFilter, BuildQuery, BuildRef, Zuul};

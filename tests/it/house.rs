@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which rooms a room uses.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("oci", &[]),
     ("hostconfig", &[]),
     ("zuul", &["oci"]),
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("promote", &["client", "copy", "http", "oci", "removal", "webapi", "zuul"]),
     ("promoter", &["client", "copy", "oci", "serve"]),
     ("index", &["client", "copy", "layout", "oci"]),
+    ("rhcc", &["auth", "client", "oci", "webapi"]),
     ("storage", &["oci", "zuul"]),
     ("serve", &[]),
     ("layers", &["auth", "client", "http", "oci", "storage", "tls", "zuul"]),
@@ -48,6 +49,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "promoter",
             "registry",
             "removal",
+            "rhcc",
             "serve",
             "storage",
             "sweep",

@@ -59,6 +59,7 @@ mod registry_status;
 mod registry_status_pointers;
 mod registry_users;
 mod registry_yaml;
+mod rhcc;
 mod roles;
 mod support;
 mod sweep;

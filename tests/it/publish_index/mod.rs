@@ -139,7 +139,7 @@ fn states(document: &Value) -> Vec<&str> {
     document["targets"].as_array().unwrap().iter().map(|it| it["state"].as_str().unwrap()).collect()
 }
 
-fn image(name: &str, architecture: &str) -> Sample {
+pub fn image(name: &str, architecture: &str) -> Sample {
     built(name, architecture, "2026-01-02T03:04:05Z")
 }
 
