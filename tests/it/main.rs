@@ -60,7 +60,6 @@ mod registry_status_pointers;
 mod registry_users;
 mod registry_yaml;
 mod rhcc;
-mod roles;
 mod support;
 mod sweep;
 mod tenants;
