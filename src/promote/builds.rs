@@ -91,6 +91,7 @@ fn provenance(build: &Build) -> Provenance {
         project: label(&item.project),
         branch: label(&item.branch),
         change: label(&item.change),
+        patchset: label(&item.patchset),
         newrev: label(&item.newrev),
         entered: build.event_timestamp,
         ended: build.end_time,

@@ -14,7 +14,7 @@ pub struct KnownImage {
 }
 
 /// Why promoting `after` would move a tag back that holds `before`: that is of a change of the same branch
-/// that merged later. What is not known is no reason.
+/// that merged later, or of a later patch set. What is not known is no reason.
 pub(super) fn moves_back(
     known: &[KnownImage],
     promotion: &Promotion,

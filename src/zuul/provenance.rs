@@ -20,6 +20,9 @@ pub struct Provenance {
     /// The change, by its number.
     #[serde(deserialize_with = "lenient")]
     pub change: Option<Label>,
+    /// The patch set of the change.
+    #[serde(deserialize_with = "lenient")]
+    pub patchset: Option<Label>,
     /// Of items without a change: the commit that the branch was moved to.
     #[serde(deserialize_with = "lenient")]
     pub newrev: Option<Label>,
@@ -32,8 +35,8 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Whether this is of another change of the same branch that merged after `other`, as far as that is
-    /// known. Changes merge in the order in which they enter their pipeline, though the build of a later
+    /// Whether this is of another change of the same branch that merged after `other`, or of a later patch
+    /// set of the same change, as far as that is known. Changes merge in the order in which they enter their pipeline, though the build of a later
     /// one may end first; where the former is not known, the end has to do.
     #[must_use]
     pub fn merged_after(&self, other: &Self) -> bool {
@@ -43,6 +46,8 @@ impl Provenance {
         let same_branch =
             self.project == other.project && both_and(&self.branch, &other.branch, true);
         let another = both_and(&self.change, &other.change, false)
+            || (both_and(&self.change, &other.change, true)
+                && both_and(&self.patchset, &other.patchset, false))
             || (self.change.is_none()
                 && other.change.is_none()
                 && both_and(&self.newrev, &other.newrev, false));
@@ -51,13 +56,14 @@ impl Provenance {
         same_branch && another && later
     }
 
-    /// What it is of, for people.
+    /// What it is of, for people, as Zuul's clients spell it.
     #[must_use]
     pub fn name(&self) -> String {
-        match (&self.change, &self.newrev) {
-            (Some(change), _) => format!("change {change}"),
-            (None, Some(newrev)) => format!("commit {newrev}"),
-            (None, None) => "an unknown change".to_owned(),
+        match (&self.change, &self.patchset, &self.newrev) {
+            (Some(change), Some(patchset), _) => format!("change {change},{patchset}"),
+            (Some(change), None, _) => format!("change {change}"),
+            (None, _, Some(newrev)) => format!("commit {newrev}"),
+            (None, _, None) => "an unknown change".to_owned(),
         }
     }
 }
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_to_be_later_is_not() {
-        let own = of(json!({"project": "p", "branch": "master", "change": 1,
+        let own = of(json!({"project": "p", "branch": "master", "change": 1, "patchset": "1",
             "event_timestamp": "2026-01-01T10:00:00", "end_time": "2026-01-01T11:00:00"}));
         for other in [
             json!({}),
@@ -118,6 +124,10 @@ mod tests {
                 "event_timestamp": "2026-01-01T10:00:01"}),
             json!({"project": "p", "branch": "master", "change": "1",
                 "event_timestamp": "2026-01-01T10:00:01"}),
+            json!({"project": "p", "branch": "master", "change": "1", "patchset": "1",
+                "event_timestamp": "2026-01-01T10:00:01"}),
+            json!({"project": "p", "branch": "master", "change": "1", "patchset": "2",
+                "event_timestamp": "2026-01-01T09:00:00"}),
             json!({"project": "p", "branch": "master", "change": "2"}),
             json!({"project": "p", "branch": "master", "change": "2", "end_time": "soon"}),
             json!({"project": "p", "branch": "master", "change": "2",
@@ -133,12 +143,14 @@ mod tests {
 
     #[test]
     fn what_entered_or_else_ended_later_merged_later() {
-        let own = of(json!({"project": "p", "branch": "master", "change": "1",
+        let own = of(json!({"project": "p", "branch": "master", "change": "1", "patchset": "1",
             "event_timestamp": "2026-01-01T10:00:00", "end_time": "2026-01-01T11:00:00"}));
         for later in [
             json!({"project": "p", "branch": "master", "change": 2,
                 "event_timestamp": "2026-01-01T10:00:01", "end_time": "2026-01-01T10:30:00"}),
             json!({"project": "p", "branch": "master", "change": 2, "end_time": "2026-01-01T11:00:01"}),
+            json!({"project": "p", "branch": "master", "change": "1", "patchset": 2,
+                "event_timestamp": "2026-01-01T10:00:01"}),
         ] {
             assert!(of(later.clone()).merged_after(&own), "{later}");
             assert!(!own.merged_after(&of(later.clone())), "{later}");

@@ -81,7 +81,7 @@ async fn the_image_of_a_change_that_merged_later_is_not_replaced_unless_that_is_
     let zuul = builds::serve(vec![later.clone(), own.clone()]);
     for command in [site.asking(&zuul), site.reading(&json!([later, own]))] {
         let (document, said) = failure(&run(command).await, 3);
-        assert!(said.contains("of change 2, which merged after change 1"), "{said}");
+        assert!(said.contains("of change 2,1, which merged after change 1,1"), "{said}");
         documented(&document);
         assert_eq!(held(&site.server, "one"), Some(digest(&image("of change 2"))));
     }
@@ -102,6 +102,17 @@ async fn the_image_of_a_change_that_merged_later_is_not_replaced_unless_that_is_
     json(&run(command).await);
     assert_eq!(held(&site.server, "one"), Some(digest(&image("of change 1"))));
     assert_eq!(zuul.asked().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_of_a_later_patch_set_is_not_replaced_by_that_of_an_earlier_one() {
+    let site = Site::new().await;
+    let mut later = site.build(1, 11, &image("of change 2"));
+    later["ref"]["patchset"] = json!("2");
+    let zuul = builds::serve(vec![later, site.build(1, 10, &image("of change 1"))]);
+    let (_, said) = failure(&run(site.asking(&zuul)).await, 3);
+    assert!(said.contains("of change 1,2, which merged after change 1,1"), "{said}");
+    assert_eq!(held(&site.server, "one"), Some(digest(&image("of change 2"))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
