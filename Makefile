@@ -44,6 +44,10 @@ bench: ## Registry and copies beside their peers, and the promoter; ONLY=NAME,â€
 	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(UPDATE),--update) || exit 1; \
 	done
 
+.PHONY: docs
+docs: ## Pages of docs/, the roles and jobs in target/docs/html; a broken link fails it
+	@docs/build
+
 .PHONY: fmt
 fmt: ## Format the Rust code
 	@cargo fmt
