@@ -40,6 +40,8 @@ def lead_links_to_pages(content):
     text = content[0]
     for file, page in PAGES.items():
         text = re.sub(rf'\]\({re.escape(file)}(?=[#)])', f']({page}', text)
+    # A page that is named by its file is named by its title.
+    text = re.sub(r'\[((?:docs/)?[a-z-]+\.md)\]\(\1', r'[](\1', text)
     content[0] = re.sub(r'\[([^]]+)\]\(\.\./roles/([a-z-]+)/README\.rst\)', r'{zuul:role}`\1 <\2>`', text)
 
 
