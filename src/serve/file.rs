@@ -17,7 +17,7 @@ use super::sent::Metered;
 use super::stall::took_nothing;
 
 /// How much one thread sends before others have their turn.
-const STEP: u64 = 8 * 1024 * 1024;
+const STEP: u64 = 64 * 1024 * 1024;
 
 /// For how long a thread waits for a client that keeps up: 2 ms.
 const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
