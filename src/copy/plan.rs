@@ -244,7 +244,7 @@ impl Blobs {
                 Some(job) => job.targets.push(target),
                 None => self.jobs.push(BlobJob {
                     blob: blob.clone(),
-                    from: item.from.clone(),
+                    from: item.from.blobs().clone(),
                     targets: vec![target],
                     item: item.name.clone(),
                 }),

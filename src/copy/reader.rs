@@ -7,7 +7,7 @@ use super::Builds;
 use super::shared::Shared;
 use crate::client::{self, BlobStream, Client, Repository};
 use crate::layout;
-use crate::oci::{Descriptor, ImageReference, Reference};
+use crate::oci::{Descriptor, ImageReference, Manifest, Reference};
 
 /// Where an image is read.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub enum Source {
     Registry(ImageReference),
     /// In a layout or archive of this host.
     Layout(layout::Image),
+    /// A manifest that was made of another one's blobs, and where those are.
+    Made(Box<Source>, Box<Manifest>),
 }
 
 /// A source as it is read.
@@ -23,6 +25,7 @@ pub enum Source {
 pub(super) enum Reader {
     Registry(Repository),
     Layout(layout::Image),
+    Made(Box<Reader>, Box<Manifest>),
     /// A registry, for several others at once.
     Shared(Arc<Shared>),
 }
@@ -34,6 +37,9 @@ impl Source {
                 Reader::Registry(client.image(image).for_build(builds.reader.as_ref()))
             }
             Self::Layout(image) => Reader::Layout(image.clone()),
+            Self::Made(blobs, manifest) => {
+                Reader::Made(Box::new(blobs.reader(client, builds)), manifest.clone())
+            }
         }
     }
 
@@ -42,6 +48,7 @@ impl Source {
         match self {
             Self::Registry(image) => image.reference.clone(),
             Self::Layout(image) => image.digest().clone().into(),
+            Self::Made(_, manifest) => manifest.digest().clone().into(),
         }
     }
 }
@@ -52,7 +59,16 @@ impl Reader {
         match self {
             Self::Registry(repository) => Some(repository),
             Self::Layout(_) => None,
+            Self::Made(blobs, _) => blobs.repository(),
             Self::Shared(shared) => shared.from().repository(),
+        }
+    }
+
+    /// Where the blobs are.
+    pub(super) fn blobs(&self) -> &Self {
+        match self {
+            Self::Made(blobs, _) => blobs,
+            other => other,
         }
     }
 
@@ -67,6 +83,7 @@ impl Reader {
         match self {
             Self::Registry(repository) => repository.blob(blob),
             Self::Shared(shared) => shared.blob(blob),
+            Self::Made(blobs, _) => blobs.blob(blob),
             Self::Layout(image) => {
                 let doing = format!("reading {}", blob.digest);
                 let failed = move |source: layout::Error| client::Error::Source {
@@ -85,6 +102,7 @@ impl fmt::Display for Reader {
         match self {
             Self::Registry(from) => write!(f, "{}/{}", from.registry(), from.name()),
             Self::Layout(image) => image.fmt(f),
+            Self::Made(blobs, _) => blobs.fmt(f),
             Self::Shared(shared) => shared.from().fmt(f),
         }
     }
@@ -107,6 +125,7 @@ impl fmt::Display for Source {
         match self {
             Self::Registry(image) => image.fmt(f),
             Self::Layout(image) => image.fmt(f),
+            Self::Made(blobs, _) => blobs.fmt(f),
         }
     }
 }

@@ -310,7 +310,10 @@ impl Look<'_> {
                 let read = from.manifest(digest).await;
                 return read.map_err(|source| Error::layout(self.name, source));
             }
-            (Reader::Layout(_), Reference::Tag(_)) => Ok(None),
+            (Reader::Made(_, made), Reference::Digest(digest)) if digest == made.digest() => {
+                return Ok((**made).clone());
+            }
+            (Reader::Layout(_), Reference::Tag(_)) | (Reader::Made(..), _) => Ok(None),
             // Blobs only are shared.
             (Reader::Shared(_), _) => Ok(None),
         };

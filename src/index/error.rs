@@ -32,9 +32,17 @@ pub enum Error {
     /// Images of both kinds.
     #[error(
         "refused, nothing was written: mixed media types: {0}; registries take no index over OCI and docker \
-         images together: build all of them in one format"
+         images together: build all of them in one format, or make all docker's with --v2s2"
     )]
     Mixed(String),
+    /// An image cannot be made docker's.
+    #[error("refused, nothing was written: {item} cannot be made an image of docker's: {reason}")]
+    NotDocker {
+        /// The image.
+        item: String,
+        /// What stands in the way.
+        reason: String,
+    },
     /// An image is not for the architecture it was given for.
     #[error("refused, nothing was written: {item} was given for {given}, but is for {found}")]
     Mislabelled {
@@ -116,7 +124,7 @@ impl Error {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Mixed(_) | Self::Mislabelled { .. } => true,
+            Self::Mixed(_) | Self::Mislabelled { .. } | Self::NotDocker { .. } => true,
             Self::Copy(error) => error.is_refusal(),
             _ => false,
         }

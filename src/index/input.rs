@@ -1,7 +1,7 @@
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 
-use super::{Architecture, Error};
+use super::{Architecture, Error, convert};
 use crate::client::{BlobStream, Client};
 use crate::copy::Source;
 use crate::oci::{Content, Descriptor, Digest, ImageConfig, ImageReference, Manifest, Reference};
@@ -27,7 +27,8 @@ pub(super) struct Child {
 }
 
 /// Reads the manifest and the configuration of an image; of an index those of its image for the architecture.
-pub(super) async fn read(client: &Client, input: &Input) -> Result<Child, Error> {
+/// With `v2s2` the image is made docker's.
+pub(super) async fn read(client: &Client, input: &Input, v2s2: bool) -> Result<Child, Error> {
     let Input { architecture, source } = input;
     let look = Look { client, item: source.to_string(), architecture };
     let root = look.manifest(source, &source_reference(source)).await?;
@@ -49,6 +50,7 @@ pub(super) async fn read(client: &Client, input: &Input) -> Result<Child, Error>
         let (given, found) = (architecture.to_string(), found.to_string());
         return Err(Error::Mislabelled { item: look.item, given, found });
     }
+    let (source, image) = if v2s2 { look.to_docker(source, image)? } else { (source, image) };
     let descriptor = Descriptor {
         media_type: image.media_type().to_owned(),
         digest: image.digest().clone(),
@@ -78,7 +80,7 @@ impl Look<'_> {
                 let found = image.manifest(digest).await;
                 Some(found.map_err(|source| Error::Layout { item: self.item.clone(), source })?)
             }
-            (Source::Layout(_), Reference::Tag(_)) => None,
+            (Source::Layout(_), Reference::Tag(_)) | (Source::Made(..), _) => None,
         };
         found.ok_or_else(|| self.none("the registry does not have it; check repository and tag"))
     }
@@ -117,10 +119,21 @@ impl Look<'_> {
                     read.map_err(|source| Error::Layout { item: self.item.clone(), source })?;
                 Ok(read.concat())
             }
+            Source::Made(..) => return Err(self.none("what is there is no image")),
         };
         let bytes = bytes.map_err(|source| Error::client(&self.item, source))?;
         ImageConfig::parse(&bytes)
             .ok_or_else(|| self.none("the configuration of what is there names no platform"))
+    }
+
+    fn to_docker(&self, source: Source, image: Manifest) -> Result<(Source, Manifest), Error> {
+        let item = || self.item.clone();
+        let made = convert::to_docker(&image);
+        let made = made.map_err(|reason| Error::NotDocker { item: item(), reason })?;
+        Ok(match made.digest() == image.digest() {
+            true => (source, image),
+            false => (Source::Made(Box::new(source), Box::new(made.clone())), made),
+        })
     }
 
     fn none(&self, reason: &str) -> Error {
@@ -141,6 +154,7 @@ fn source_reference(source: &Source) -> Reference {
     match source {
         Source::Registry(image) => image.reference.clone(),
         Source::Layout(image) => Reference::Digest(image.digest().clone()),
+        Source::Made(_, manifest) => Reference::Digest(manifest.digest().clone()),
     }
 }
 
@@ -152,5 +166,6 @@ fn pinned(source: &Source, digest: &Digest) -> Source {
         }
         Source::Layout(image) if image.digest() == digest => Source::Layout(image.clone()),
         Source::Layout(image) => Source::Layout(image.child(digest.clone())),
+        Source::Made(..) => source.clone(),
     }
 }

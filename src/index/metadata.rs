@@ -26,7 +26,15 @@ pub struct Record<'a> {
 }
 
 /// Where the records beside the first one stand.
-const MORE: &str = "additional-images";
+pub(super) const MORE: &str = "additional-images";
+
+impl Record<'_> {
+    /// Whether a record can stand under this key.
+    #[must_use]
+    pub fn is_key(key: &str) -> bool {
+        !key.is_empty() && key != MORE
+    }
+}
 
 impl MetadataFile {
     /// Writes one record for each repository that holds what was published: the first one under the key, others
@@ -91,7 +99,7 @@ impl Record<'_> {
 }
 
 /// Puts a record where that of its repository is, or behind the others.
-fn place(object: &mut Map<String, Value>, key: &str, entry: Value) {
+pub(super) fn place(object: &mut Map<String, Value>, key: &str, entry: Value) {
     let image = entry.get("image").cloned();
     let is_it = |value: &Value| value.get("image") == image.as_ref();
     match object.get_mut(key) {

@@ -9,8 +9,11 @@
 
 mod architecture;
 mod compose;
+mod convert;
 mod current;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod input;
 mod judge;
 mod metadata;
@@ -64,6 +67,8 @@ pub struct Rules {
     pub move_back: bool,
     /// Tag each image as `<tag>-<architecture>`, too.
     pub architecture_tags: bool,
+    /// Make all images docker's, whatever they are.
+    pub v2s2: bool,
 }
 
 /// What becomes of an architecture that a tag has and the build lacks.
@@ -91,7 +96,8 @@ pub async fn publish(
     let (started, before) = (Instant::now(), client.statistics());
     let parallel = options.parallel.max(1);
     publication.check()?;
-    let read = publication.images.iter().map(|input| input::read(client, input));
+    let v2s2 = publication.rules.v2s2;
+    let read = publication.images.iter().map(|input| input::read(client, input, v2s2));
     let mut children: Vec<Child> =
         stream::iter(read).buffered(parallel).try_collect::<Vec<_>>().await?;
     children.sort_by(|one, other| one.descriptor.platform.cmp(&other.descriptor.platform));
@@ -111,6 +117,10 @@ pub async fn publish(
         totals.manifests_written += u64::from(target.state == State::Published);
         targets.push(target);
     }
+    let writes = match options.dry_run {
+        true => outcome::writes(&copied, &targets),
+        false => Vec::new(),
+    };
     let now = client.statistics();
     totals.requests = now.requests - before.requests;
     totals.retries = now.retries - before.retries;
@@ -122,6 +132,7 @@ pub async fn publish(
         members: children.iter().map(Member::from).collect(),
         architecture_tags: outcome::architecture_tags(&copied),
         targets,
+        writes,
         plan: copied.plan,
         totals,
     })

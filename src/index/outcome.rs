@@ -1,8 +1,8 @@
 use serde::Serialize;
 
 use super::input::Child;
-use crate::copy::{self, PlannedBlob, Totals};
-use crate::oci::{Digest, ImageReference, Manifest, Platform};
+use crate::copy::{self, Action, ImageOutcome, PlannedBlob, Totals};
+use crate::oci::{Digest, ImageReference, Manifest, Platform, Reference};
 
 /// What was published.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,9 @@ pub struct Published {
     /// The tags of single architectures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub architecture_tags: Vec<ArchitectureTag>,
+    /// Every write that would be made, in order, in a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
     /// Every blob that would be moved, in a dry run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<PlannedBlob>,
@@ -171,6 +174,28 @@ impl From<&Child> for Member {
             from: child.source.to_string(),
         }
     }
+}
+
+/// What would be written: blobs, images by digest and by tag, and the tags of the index.
+pub(super) fn writes(copied: &copy::Outcome, targets: &[TargetOutcome]) -> Vec<String> {
+    let blob = |blob: &PlannedBlob| {
+        let PlannedBlob { to, digest, size, .. } = blob;
+        let from = blob.from.as_deref().unwrap_or_default();
+        match blob.action {
+            Action::Move => Some(format!("PUT {to}@{digest} ({size} bytes)")),
+            Action::Mount => Some(format!("MOUNT {to}@{digest} from {from}")),
+            Action::Present => None,
+        }
+    };
+    let images = copied.images.iter().filter(|image| image.changed);
+    let image = |it: &ImageOutcome| match &it.to.reference {
+        Reference::Digest(_) => format!("PUT {}", it.to),
+        Reference::Tag(_) => format!("PUT {} {}", it.to, it.digest),
+    };
+    let targets = targets.iter().filter(|target| target.state == State::ToPublish);
+    let tags = targets
+        .filter_map(|it| Some(format!("PUT {}:{} {}", it.repository, it.tag, it.digest.as_ref()?)));
+    copied.plan.iter().filter_map(blob).chain(images.map(image)).chain(tags).collect()
 }
 
 /// The tags among what was copied; all else went by digest.

@@ -63,6 +63,11 @@ struct Arguments {
     #[arg(long)]
     architecture_tags: bool,
 
+    /// Publish all images in docker's format (image manifest v2.2), whatever they are: other digests over the
+    /// same blobs
+    #[arg(long)]
+    v2s2: bool,
+
     /// Write the digest of what was published here, also if nothing had to be done
     #[arg(long, value_name = "FILE")]
     digest_file: Option<PathBuf>,
@@ -72,7 +77,7 @@ struct Arguments {
     meta: Vec<MetadataFile>,
 
     /// The key of the record
-    #[arg(long, value_name = "KEY", default_value = "container-image")]
+    #[arg(long, value_name = "KEY", default_value = "container-image", value_parser = meta_key)]
     meta_key: String,
 
     #[command(flatten)]
@@ -133,6 +138,7 @@ impl Arguments {
                 force: self.force,
                 move_back: self.move_back,
                 architecture_tags: self.architecture_tags,
+                v2s2: self.v2s2,
             },
         };
         let client = self.network.client(&[])?;
@@ -177,6 +183,13 @@ fn annotation(value: &str) -> Result<(String, String), String> {
     match value.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn meta_key(value: &str) -> Result<String, &'static str> {
+    match Record::is_key(value) {
+        true => Ok(value.to_owned()),
+        false => Err("other records stand there"),
     }
 }
 

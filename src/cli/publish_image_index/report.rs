@@ -21,6 +21,9 @@ impl Report for Published {
             };
             text += &format!("{} {} {state}\n", tag.image, tag.digest.short());
         }
+        for write in &self.writes {
+            text += &format!("  {write}\n");
+        }
         let totals = &self.totals;
         text + &format!(
             "{} blobs moved, {} manifests written, {} requests, {:.2} s\n",

@@ -129,7 +129,7 @@ fn registry<'a>(
 ) -> Option<(&'a ImageReference, &'a Repository)> {
     match &item.from {
         Source::Registry(source) => Some((source, image.from.repository()?)),
-        Source::Layout(_) => None,
+        Source::Layout(_) | Source::Made(..) => None,
     }
 }
 

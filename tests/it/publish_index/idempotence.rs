@@ -92,6 +92,20 @@ async fn a_dry_run_says_what_would_be_written_and_writes_nothing() {
     assert_eq!(states(&document), ["to-publish"]);
     assert_eq!(document["plan"].as_array().unwrap().len(), 2);
     assert_eq!(document["architecture_tags"][0]["changed"], true);
+    let writes: Vec<&str> =
+        document["writes"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    let (repository, image) = (site.repository(), image("new", "amd64").root.digest().to_string());
+    // Two blobs, which the registry has elsewhere; the image by digest and by tag; the index.
+    assert!(writes[..2].iter().all(|it| it.starts_with("MOUNT ")), "{writes:?}");
+    let index = document["digest"].as_str().unwrap();
+    assert_eq!(
+        writes[2..],
+        [
+            format!("PUT {repository}@{image}"),
+            format!("PUT {repository}:40-x86_64 {image}"),
+            format!("PUT {repository}:40 {index}"),
+        ]
+    );
     assert_eq!((site.writes(), file.exists()), (0, false));
     let digest = document["digest"].clone();
     assert_eq!(done(&site.publish_one(&["40"], &[]).await)["digest"], digest);

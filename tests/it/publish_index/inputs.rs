@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{Site, archive, docker_image, done, failed, image, run, states};
-use crate::support::sample::index;
-use zuul_images::oci::media_type;
+use crate::support::sample::{Sample, index};
+use zuul_images::oci::{Manifest, media_type};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_of_both_kinds_are_refused_before_any_write() {
@@ -93,4 +93,50 @@ async fn archives_are_published_as_they_are() {
     assert_eq!(listed, [image("new", "amd64").root.digest(), image("new", "arm64").root.digest()]);
     let text = String::from_utf8(manifest.bytes().to_vec()).unwrap();
     assert!(text.contains(r#""annotations":{"org.opencontainers.image.version":"40"}"#), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_made_dockers_over_the_same_blobs_where_that_is_wished() {
+    let site = Site::with(&["amd64"]).await;
+    site.server.memory.hold("build/img", "arm64", &docker_image("new", "arm64"));
+    let document = done(&site.publish_both(&["--v2s2"]).await);
+    let list = site.manifest("40");
+    assert_eq!(list.media_type(), media_type::DOCKER_LIST);
+    assert_eq!(list.digest().as_str(), document["digest"].as_str().unwrap());
+    let members = document["members"].as_array().unwrap();
+    for (child, member) in list.children().iter().zip(members) {
+        assert_eq!(child.media_type, media_type::DOCKER_MANIFEST);
+        assert_eq!(member["digest"], json!(child.digest));
+        let served = site.server.memory.manifest("org/img", &child.digest).unwrap();
+        let served = Manifest::parse(served, None).unwrap();
+        assert!(!String::from_utf8_lossy(served.bytes()).contains("oci.image"));
+        for blob in served.blobs() {
+            assert!(site.server.memory.blob("org/img", &blob.digest).is_some());
+        }
+    }
+    // The one that was docker's is what it was, the other one was not pushed as it was.
+    assert_eq!(members[1]["digest"], json!(docker_image("new", "arm64").root.digest()));
+    let before = image("new", "amd64").root.digest().clone();
+    assert!(site.server.memory.manifest("org/img", &before).is_none());
+    assert_eq!(states(&done(&site.publish_both(&["--v2s2"]).await)), ["unchanged"]);
+    // In the repository where they are already only manifests are written.
+    let here = format!("{}/build/img", site.server.registry());
+    site.server.forget_requests();
+    done(&site.publish_both(&["--v2s2", "--repository", &here]).await);
+    let uploads = site.server.requests().iter().filter(|it| it.contains("/uploads/")).count();
+    assert_eq!((uploads, site.puts().len()), (0, 2), "{:?}", site.puts());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dockers_format_has_no_type_for_is_refused_before_any_write() {
+    let site = Site::with(&["arm64"]).await;
+    let source = image("new", "amd64");
+    let text = String::from_utf8(source.root.bytes().to_vec()).unwrap();
+    let root = Manifest::parse(text.replace("tar+gzip", "tar+zstd").into(), None).unwrap();
+    site.server.memory.hold("build/img", "amd64", &Sample { root, ..source });
+    let (_, said) = failed(&site.publish_both(&["--v2s2"]).await, 3);
+    assert!(said.contains("tar+zstd"), "{said}");
+    assert_eq!(site.writes(), 0);
+    let (_, said) = failed(&site.publish_both(&["--v2s2", "--annotation=a=b"]).await, 3);
+    assert!(said.contains("tar+zstd"), "{said}");
 }

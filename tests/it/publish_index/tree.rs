@@ -167,3 +167,32 @@ async fn a_file_of_its_own_records_the_whole_index_or_one_architecture() {
     assert_eq!(read(all)["container-image"]["digest"], document["digest"]);
     assert_eq!(read(one)["container-image"]["digest"], json!(image("new", "arm64").root.digest()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_dockers_format_every_meta_has_the_digest_that_the_registry_serves() {
+    let site = Site::with(&[]).await;
+    build(&site, &BOTH);
+    let document = done(&publish(&site, &["--v2s2"]).await);
+    let listed = site.manifest("40.1");
+    for ((fedora, oci), child) in BOTH.iter().zip(listed.children()) {
+        let recorded = &meta(&site, fedora)["base"];
+        assert_eq!(recorded["digest"], json!(child.digest));
+        assert_ne!(recorded["digest"], json!(image("new", oci).root.digest()));
+        assert_eq!(recorded["manifest-list-digest"], document["digest"]);
+        assert!(site.server.memory.manifest("org/img", &child.digest).is_some());
+    }
+    site.server.forget_requests();
+    done(&publish(&site, &["--v2s2"]).await);
+    assert_eq!(site.writes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_under_which_other_records_stand_is_refused_before_any_request() {
+    let site = Site::with(&["amd64"]).await;
+    for key in ["additional-images", ""] {
+        let option = format!("--meta-key={key}");
+        let (_, said) = failed(&site.publish_one(&["40"], &[&option]).await, 2);
+        assert!(said.contains("other records stand there"), "{said}");
+    }
+    assert!(site.server.requests().is_empty());
+}
