@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::output;
 use crate::copy::{Moving, Progress};
 use crate::oci::Descriptor;
+use crate::rhcc::{Talk, Tick};
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -112,6 +113,62 @@ impl Drop for Bars {
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// How often a line says what is waited for where there is no terminal.
+const WAITING_EVERY: Duration = Duration::from_secs(30);
+
+/// Shows what is waited for, how long by now and at most, and what was answered last: one line on a terminal,
+/// which is gone at its end, and one now and then elsewhere.
+pub(super) struct Waiting {
+    quiet: bool,
+    line: Option<ProgressBar>,
+    /// What was waited for when a line was written last, and when that was.
+    said: Mutex<Option<(String, Instant)>>,
+}
+
+impl Waiting {
+    #[must_use]
+    pub(super) fn new(quiet: bool) -> Self {
+        let line = (!quiet && !TERMINAL.is_hidden()).then(|| {
+            let line = TERMINAL.add(ProgressBar::new_spinner());
+            line.set_style(style("{spinner} {wide_msg}"));
+            line
+        });
+        Self { quiet, line, said: Mutex::default() }
+    }
+}
+
+impl Talk for Waiting {
+    fn tick(&self, tick: &Tick<'_>) {
+        let Tick { waiting, answer, .. } = tick;
+        let (elapsed, limit) = (tick.elapsed.as_secs(), tick.limit.as_secs());
+        let said = format!(
+            "{}: waiting for {waiting}, {elapsed} of {limit} s, {answer}",
+            tick.state.name()
+        );
+        if let Some(line) = &self.line {
+            line.set_message(said);
+            line.tick();
+            return;
+        }
+        let mut before = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = before
+            .as_ref()
+            .is_none_or(|(what, at)| what != waiting || at.elapsed() >= WAITING_EVERY);
+        if !self.quiet && is_old {
+            *before = Some(((*waiting).to_owned(), Instant::now()));
+            tracing::info!("{said}");
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(line) = &self.line {
+            line.finish_and_clear();
+        }
+    }
 }
 
 /// How far all of it is.

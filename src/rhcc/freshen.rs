@@ -68,7 +68,7 @@ fn marked(mut config: Map<String, Value>, token: &str) -> Result<Vec<u8>, Error>
     serde_json::to_vec(&config).map_err(|_| odd())
 }
 
-fn document(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
+pub(super) fn document(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
     serde_json::from_slice(bytes).map_err(|_| odd())
 }
 
@@ -79,13 +79,11 @@ fn point(descriptor: Option<&mut Value>, digest: &Digest, size: usize) -> Result
     Ok(())
 }
 
-fn parsed(document: &Map<String, Value>, media_type: &str) -> Result<Manifest, Error> {
+pub(super) fn parsed(document: &Map<String, Value>, media_type: &str) -> Result<Manifest, Error> {
     let bytes = serde_json::to_vec(document).map_err(|_| odd())?;
     Manifest::parse(bytes.into(), Some(media_type)).map_err(|_| odd())
 }
 
 fn odd() -> Error {
-    Error::Refused(
-        "the source cannot be given another identity: it is no ordinary image".to_owned(),
-    )
+    Error::Refused("the source cannot be made into another image: it is no ordinary one".to_owned())
 }

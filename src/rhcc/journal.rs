@@ -31,6 +31,9 @@ pub struct Journal {
     pub number: u64,
     /// Whether it is the source with another identity.
     pub freshened: bool,
+    /// Whether it is the source without its attestations.
+    #[serde(default)]
+    pub attestations_dropped: bool,
     /// The digest that is certified.
     pub digest: Digest,
     /// The images, one for each architecture.
@@ -113,6 +116,22 @@ pub struct Previous {
     manifest: String,
 }
 
+impl State {
+    /// As it stands in the journal.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pushing => "pushing",
+            Self::Pushed => "pushed",
+            Self::Certified => "certified",
+            Self::Visible => "visible",
+            Self::Moved => "moved",
+            Self::Done => "done",
+            Self::RolledBack => "rolled-back",
+        }
+    }
+}
+
 impl Journal {
     const VERSION: u32 = 1;
     /// A journal holds some manifests.
@@ -127,8 +146,8 @@ impl Journal {
         file: &Path,
         (product, project): (&str, &str),
         (upload, public): (&ImageReference, &ImageReference),
-        pinned: &super::Pinned,
-        (base, number): (&str, u64),
+        (pinned, made): (&super::Pinned, &super::Made<'_>),
+        (base, number): (&Tag, u64),
         floating: Vec<Tag>,
     ) -> Result<Self, Error> {
         if file.exists() {
@@ -153,9 +172,10 @@ impl Journal {
             upload: repository(upload),
             public: repository(public),
             source: pinned.source.to_string(),
-            base: base.to_owned(),
+            base: base.to_string(),
             number,
-            freshened: pinned.is_freshened(),
+            freshened: made.token.is_some(),
+            attestations_dropped: made.drop_attestations,
             digest: pinned.top.digest().clone(),
             members: pinned.members.clone(),
             floating: floating.collect(),
@@ -229,6 +249,15 @@ impl Journal {
         self.save()
     }
 
+    /// The lock of the project, for whoever works for this run; it is held until all have let go of it.
+    pub(super) fn lock(&self) -> Result<File, Error> {
+        let io = |error| Error::io("share the lock of the project", error);
+        match &self.lock {
+            Some(lock) => lock.try_clone().map_err(io),
+            None => Err(io(std::io::ErrorKind::NotFound.into())),
+        }
+    }
+
     /// Puts a new one on the disk, before anything is written anywhere.
     ///
     /// # Errors
@@ -255,6 +284,10 @@ impl Journal {
     pub fn unique(&self) -> Result<Tag, Error> {
         let tag = format!("{}-{}", self.base, self.number).parse();
         tag.map_err(|error: crate::oci::Error| Error::Input(error.to_string()))
+    }
+
+    pub(super) fn base(&self) -> Result<Tag, Error> {
+        self.base.parse().map_err(|error: crate::oci::Error| Error::Input(error.to_string()))
     }
 
     pub(super) fn upload(&self) -> Result<ImageReference, Error> {
@@ -308,12 +341,12 @@ fn lock(journal: &Path, project: &str) -> Result<File, Error> {
     let name = format!(".rhcc-{}.lock", project.replace('/', "_"));
     let path = folder_of(journal).join(name);
     let doing = format!("lock {}", path.display());
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
     let file = file.map_err(|error| Error::io(&doing, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Refused(format!(
-            "another run works on the project {project} ({}); wait for its end",
+            "another run, or the preflight of one that was killed, works on the project {project} ({}); wait for its end",
             path.display()
         ))),
         Err(TryLockError::Error(error)) => Err(Error::io(&doing, error)),

@@ -6,26 +6,33 @@
 //! the registries say wins over it, so every step looks first. How `preflight` is run is `preflight`'s; the
 //! catalog's own API is `webapi`'s.
 
+mod catalog;
 mod certify;
 mod error;
 mod freshen;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod image;
 mod journal;
 mod moves;
 mod number;
+mod plan;
 mod poll;
 mod preflight;
 mod push;
+mod version;
 
 use std::time::Duration;
 
 pub use self::error::Error;
-pub use self::image::{Pinned, pin};
+pub use self::image::{Made, Pinned, pin};
 pub use self::journal::{Floating, Journal, Member, Moved, State};
 pub use self::moves::{RolledBack, RolledBackTag, rollback};
-pub use self::number::next_number;
+pub use self::number::Numbers;
+pub use self::plan::plan;
 pub use self::poll::{Talk, Tick};
 pub use self::preflight::Preflight;
+pub use self::version::Version;
 
 use crate::auth::Credentials;
 use crate::client::{Client, Repository};
@@ -57,6 +64,8 @@ pub struct Certifier<'a> {
 pub struct Limits {
     /// Between two looks.
     pub interval: Duration,
+    /// Until the catalog has scanned what was submitted.
+    pub scan: Duration,
     /// Until what was published can be pulled.
     pub visible: Duration,
     /// Between the two looks that tell whether somebody else took the number.
@@ -79,10 +88,11 @@ pub async fn certify(
     certify::image(certifier, &places, journal).await?;
     moves::wait_unique(certifier, &places, journal).await?;
     moves::all(certifier, &places, journal).await?;
-    certify::report(certifier, journal).await
+    catalog::report(certifier, journal).await
 }
 
-/// Refuses to begin a certification of what was uploaded or submitted before.
+/// Refuses to begin a certification of what was uploaded or submitted before. With `adopt` it goes on with one
+/// whose journal is lost: then the unique tag has to hold this very image.
 ///
 /// # Errors
 /// It was; or a registry or the catalog cannot be asked.
@@ -91,10 +101,14 @@ pub async fn guard(
     pyxis: Option<&Pyxis>,
     journal: &Journal,
     pinned: &Pinned,
+    adopt: bool,
 ) -> Result<(), Error> {
     let places = Places::new(client, journal)?;
+    if adopt {
+        return push::adopt(&places.upload, &places.uploaded, pinned).await;
+    }
     push::guard(&places.upload, &places.uploaded, pinned).await?;
-    certify::guard(pyxis, &journal.project, &pinned.members).await
+    catalog::guard(pyxis, &journal.project, &pinned.members).await
 }
 
 /// Where it goes on.

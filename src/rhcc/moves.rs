@@ -3,8 +3,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::journal::{Moved, Previous};
+use super::number::Numbers;
 use super::poll::{Seen, until_served};
-use super::{Certifier, Error, Journal, Places, State};
+use super::{Certifier, Error, Journal, Places, State, catalog};
 use crate::client::{Client, Sight, TagMove};
 use crate::oci::{Digest, Manifest, Reference, Tag};
 
@@ -35,16 +36,18 @@ pub(super) async fn wait_unique(
     places: &Places,
     journal: &mut Journal,
 ) -> Result<(), Error> {
-    let (at, limits) = (&places.published, &certifier.limits);
+    catalog::wait_scanned(certifier, places, journal).await?;
+    let (at, unique) = (&places.published, places.unique());
     let wanted = (&journal.digest, None);
-    match until_served(&places.public, &places.unique(), wanted, limits, certifier.talk).await? {
+    match until_served(certifier, journal.state, &places.public, &unique, wanted).await {
         Seen::Served => journal.reach(State::Visible),
         Seen::Other(found) => {
             Err(Error::Wrong(format!("{at} serves {found}, expected {}", journal.digest)))
         }
         Seen::Timeout { answer, .. } => Err(Error::NotVisible(format!(
-            "{at} not pullable after {} s (last answer: {answer}); floating tags were NOT moved; go on with `resume`",
-            limits.visible.as_secs()
+            "{at} not pullable after {} s (last answer: {answer}{}); floating tags were NOT moved; go on with `resume`",
+            certifier.limits.visible.as_secs(),
+            catalog::explanation(certifier, journal).await
         ))),
     }
 }
@@ -55,13 +58,28 @@ pub(super) async fn all(
     places: &Places,
     journal: &mut Journal,
 ) -> Result<(), Error> {
-    for number in 0..journal.floating.len() {
-        let is_visible = journal.floating.get(number).is_none_or(|it| it.moved == Moved::Visible);
-        if !is_visible {
-            one(certifier, places, journal, number).await?;
+    if journal.floating.iter().any(|it| it.moved != Moved::Visible) {
+        let later = later(places, journal).await?;
+        for number in 0..journal.floating.len() {
+            let floating = journal.floating.get(number);
+            if floating.is_some_and(|it| it.moved != Moved::Visible) {
+                one(certifier, places, journal, number, &later).await?;
+            }
         }
     }
     journal.reach(State::Moved)
+}
+
+/// What later rebuilds of the same base are: a tag that holds one of them is not moved back.
+async fn later(places: &Places, journal: &Journal) -> Result<Vec<(Tag, Digest)>, Error> {
+    let failed = |error| Error::client(&places.uploaded, error);
+    let tags = places.upload.tags().await.map_err(failed)?;
+    let mut later = Vec::new();
+    for tag in Numbers::of(&journal.base()?, &tags).later(journal.number) {
+        let held = places.upload.head(&Reference::Tag(tag.clone())).await.map_err(failed)?;
+        later.extend(held.map(|held| (tag, held.digest)));
+    }
+    Ok(later)
 }
 
 async fn one(
@@ -69,6 +87,7 @@ async fn one(
     places: &Places,
     journal: &mut Journal,
     number: usize,
+    later: &[(Tag, Digest)],
 ) -> Result<(), Error> {
     let failed = |error| Error::client(&places.uploaded, error);
     // The gate of every move: what is put under the tag is pullable now.
@@ -80,7 +99,7 @@ async fn one(
             "{at} is not served any more; no further tag was moved"
         )));
     }
-    remember(places, journal, number).await?;
+    remember(places, journal, number, later).await?;
     let digest = journal.digest.clone();
     let bytes = places.upload.manifest(&Reference::Digest(digest.clone())).await.map_err(failed)?;
     let bytes = bytes.ok_or_else(|| Error::Wrong(format!("{} is gone", places.uploaded)))?;
@@ -100,7 +119,12 @@ async fn one(
 }
 
 /// Writes down what the tag holds before it is moved.
-async fn remember(places: &Places, journal: &mut Journal, number: usize) -> Result<(), Error> {
+async fn remember(
+    places: &Places,
+    journal: &mut Journal,
+    number: usize,
+    later: &[(Tag, Digest)],
+) -> Result<(), Error> {
     let digest = journal.digest.clone();
     let Some(floating) = journal.floating.get_mut(number).filter(|it| it.moved == Moved::No) else {
         return Ok(());
@@ -108,6 +132,11 @@ async fn remember(places: &Places, journal: &mut Journal, number: usize) -> Resu
     let reference = Reference::Tag(floating.tag.clone());
     let held = places.upload.manifest(&reference).await;
     let held = held.map_err(|error| Error::client(&places.uploaded, error))?;
+    let is_later = |held: &Manifest| later.iter().find(|(_, digest)| digest == held.digest());
+    if let Some((rebuild, _)) = held.as_ref().and_then(is_later) {
+        let at = places.uploaded.at(floating.tag.clone());
+        return Err(Error::Raced(format!("{at} holds a later rebuild, {rebuild}; it stays there")));
+    }
     // A tag that is moved already has no bytes before it that are known here.
     floating.previous = held.filter(|held| *held.digest() != digest).map(|it| Previous::new(&it));
     let public = places.public.head(&reference).await;
@@ -128,8 +157,7 @@ async fn wait(
     let reference = Reference::Tag(floating.tag.clone());
     let previous = floating.previous_public.clone();
     let wanted = (&journal.digest, previous.as_ref());
-    let seen = until_served(&places.public, &reference, wanted, &certifier.limits, certifier.talk);
-    match seen.await? {
+    match until_served(certifier, journal.state, &places.public, &reference, wanted).await {
         Seen::Served => {
             if let Some(floating) = journal.floating.get_mut(number) {
                 floating.moved = Moved::Visible;
@@ -227,7 +255,11 @@ async fn move_tag(
     seen: Option<Digest>,
     manifest: &Manifest,
 ) -> Result<TagMove, crate::client::Error> {
+    places.upload.move_tag(tag, &long_ago(seen), manifest).await
+}
+
+/// What is looked at again before the write.
+pub(super) fn long_ago(held: Option<Digest>) -> Sight {
     let long_ago = Instant::now().checked_sub(2 * Sight::GOOD_FOR);
-    let seen = Sight::new(seen, long_ago.unwrap_or_else(Instant::now));
-    places.upload.move_tag(tag, &seen, manifest).await
+    Sight::new(held, long_ago.unwrap_or_else(Instant::now))
 }

@@ -2,10 +2,11 @@ use std::convert::Infallible;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::image::{Pinned, pin};
+use super::image::{Made, Pinned, pin};
+use super::moves::long_ago;
 use super::{Certifier, Error, Journal, Places, State};
-use crate::client::{self, Repository};
-use crate::oci::{Descriptor, ImageReference, Reference};
+use crate::client::{self, Client, Repository, TagMove};
+use crate::oci::{Descriptor, Digest, ImageReference, Reference};
 
 /// Blobs moved at once.
 const PARALLEL: usize = 4;
@@ -37,6 +38,23 @@ pub(super) async fn guard(
     Ok(())
 }
 
+/// Whether the unique tag holds this very image, whoever put it there.
+pub(super) async fn adopt(
+    upload: &Repository,
+    at: &ImageReference,
+    pinned: &Pinned,
+) -> Result<(), Error> {
+    let held = upload.head(&at.reference).await.map_err(|error| Error::client(at, error))?;
+    match held.map(|held| held.digest) {
+        Some(held) if held == *pinned.top.digest() => Ok(()),
+        Some(held) => Err(Error::Refused(format!(
+            "{at} holds {held} and not this image, {}; rebuild numbers are never reused",
+            pinned.top.digest()
+        ))),
+        None => Err(Error::Refused(format!("{at} is not there, so there is nothing to adopt"))),
+    }
+}
+
 /// Puts the image under its unique tag, which is written last and once.
 pub(super) async fn unique(
     certifier: &Certifier<'_>,
@@ -48,7 +66,7 @@ pub(super) async fn unique(
     let held = places.upload.head(&places.unique()).await.map_err(failed)?;
     match held {
         Some(held) if held.digest == journal.digest => {}
-        Some(held) => return Err(taken(at, journal, &held.digest)),
+        Some(held) => return Err(taken(at, journal, Some(&held.digest))),
         None if journal.state > State::Pushing => {
             return Err(Error::Wrong(format!("{at} was pushed and is gone; somebody deleted it")));
         }
@@ -63,7 +81,7 @@ pub(super) async fn unique(
             let held = places.upload.head(&places.unique()).await.map_err(failed)?;
             match held.map(|held| held.digest) {
                 Some(held) if held == journal.digest => {}
-                Some(held) => return Err(taken(at, journal, &held)),
+                Some(held) => return Err(taken(at, journal, Some(&held))),
                 None => return Err(Error::Wrong(format!("{at} was written and is not there"))),
             }
         }
@@ -72,18 +90,8 @@ pub(super) async fn unique(
 }
 
 async fn push(certifier: &Certifier<'_>, places: &Places, journal: &Journal) -> Result<(), Error> {
-    let source: ImageReference = journal
-        .source
-        .parse()
-        .map_err(|error: crate::oci::Error| Error::Input(error.to_string()))?;
-    let token = journal.unique()?;
-    let token = journal.freshened.then_some(token.as_str());
-    let pinned = pin(certifier.client, &source, &[], token).await?;
-    if *pinned.top.digest() != journal.digest {
-        let (found, expected) = (pinned.top.digest(), &journal.digest);
-        return Err(Error::Wrong(format!("the source is {found} now, not {expected}")));
-    }
-    let from = certifier.client.image(&source);
+    let pinned = pin_again(certifier.client, journal).await?;
+    let from = certifier.client.image(&pinned.source);
     let failed = |error| Error::client(&places.uploaded, error);
     for image in pinned.images() {
         let blobs = image.blobs().map(|it| blob(&from, &places.upload, &pinned, it));
@@ -94,15 +102,33 @@ async fn push(certifier: &Certifier<'_>, places: &Places, journal: &Journal) -> 
         let by_digest = Reference::Digest(image.digest().clone());
         places.upload.put_manifest(&by_digest, image).await.map_err(failed)?;
     }
-    // Once more, as close to the write as can be.
-    let held = places.upload.head(&places.unique()).await.map_err(failed)?;
-    match held.map(|held| held.digest) {
-        None => {
-            let put = places.upload.put_manifest(&places.unique(), &pinned.top).await;
-            put.map_err(failed)
+    // Looked at as close to every write as can be, also to one that is tried again.
+    let nothing = long_ago(None);
+    match places.upload.move_tag(&places.unique, &nothing, &pinned.top).await.map_err(failed)? {
+        TagMove::Done | TagMove::There => Ok(()),
+        TagMove::Meanwhile(held) => Err(taken(&places.uploaded, journal, held.as_ref())),
+        TagMove::Barred(error) => Err(failed(error)),
+    }
+}
+
+/// What the journal is about, read by its digest.
+pub(super) async fn pin_again(client: &Client, journal: &Journal) -> Result<Pinned, Error> {
+    let source: ImageReference = journal
+        .source
+        .parse()
+        .map_err(|error: crate::oci::Error| Error::Input(error.to_string()))?;
+    let token = journal.unique()?;
+    let made = Made {
+        drop_attestations: journal.attestations_dropped,
+        token: journal.freshened.then_some(token.as_str()),
+    };
+    let pinned = pin(client, &source, &[], &made).await?;
+    match *pinned.top.digest() == journal.digest {
+        true => Ok(pinned),
+        false => {
+            let (found, expected) = (pinned.top.digest(), &journal.digest);
+            Err(Error::Wrong(format!("the source is {found} now, not {expected}")))
         }
-        Some(held) if held == journal.digest => Ok(()),
-        Some(held) => Err(taken(&places.uploaded, journal, &held)),
     }
 }
 
@@ -127,7 +153,8 @@ async fn blob(
     Ok(())
 }
 
-fn taken(at: &ImageReference, journal: &Journal, held: &crate::oci::Digest) -> Error {
+fn taken(at: &ImageReference, journal: &Journal, held: Option<&Digest>) -> Error {
+    let held = held.map_or("nothing", Digest::as_str);
     Error::Raced(format!(
         "pushed {} but {at} reads {held}: another publisher took {}; choose a new number",
         journal.digest, at.reference

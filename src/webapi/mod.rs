@@ -13,7 +13,7 @@ mod zuul;
 
 pub use self::api::ApiUrl;
 pub use self::hub::Hub;
-pub use self::pyxis::{Pyxis, PyxisImage};
+pub use self::pyxis::{Pyxis, PyxisImage, PyxisRequest};
 pub use self::quay::Quay;
 pub use self::tags::{ApiTag, TagApi, Told};
 pub use self::zuul::{Build, BuildFilter, BuildQuery, BuildRef, Zuul};

@@ -49,20 +49,30 @@ impl Config {
         Ok(Document::read(path, Secrecy::Secret)?.parse()?)
     }
 
-    pub(super) fn product(&self, name: &str) -> Result<Known<'_>, Failure> {
+    pub(super) fn product<'a>(&'a self, name: &str) -> Result<Known<'a>, Failure> {
         let product = self.products.get(name);
         let product = product.ok_or_else(|| {
             let known: Vec<&str> = self.products.keys().map(String::as_str).collect();
-            Failure::input(format!("config: no product \"{name}\", only {}", known.join(", ")))
+            Failure::input(match known.as_slice() {
+                [] => format!("config: no product \"{name}\", nor any other"),
+                known => format!("config: no product \"{name}\", only {}", known.join(", ")),
+            })
         })?;
-        let lacks = |key: &str| Failure::input(format!("config: product \"{name}\" has no {key}"));
+        let given = |key: &str, value: Option<&'a str>| {
+            let value = value.filter(|value| !value.is_empty());
+            value.ok_or_else(|| Failure::input(format!("config: product \"{name}\" has no {key}")))
+        };
+        let project_id = given("project_id", product.project_id.as_deref())?;
+        // preflight leaves the old prefix away, too, and takes nothing else with a dash.
+        let project_id = project_id.strip_prefix("ospid-").unwrap_or(project_id);
+        if !project_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let reason = format!("config: product \"{name}\": project_id is no project's");
+            return Err(Failure::input(reason));
+        }
         Ok(Known {
-            image_basename: product
-                .image_basename
-                .as_deref()
-                .ok_or_else(|| lacks("image_basename"))?,
-            project_id: product.project_id.as_deref().ok_or_else(|| lacks("project_id"))?,
-            registry_key: product.registry_key.as_deref().ok_or_else(|| lacks("registry_key"))?,
+            image_basename: given("image_basename", product.image_basename.as_deref())?,
+            project_id,
+            registry_key: given("registry_key", product.registry_key.as_deref())?,
         })
     }
 }

@@ -3,19 +3,22 @@
 mod config;
 mod report;
 mod setup;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::report::{Certified, Number, Planned};
-use self::setup::{Setup, Site, Wait};
+use self::report::{Certified, Number, Planned, Resumed};
+use self::setup::{Setup, Site};
+use self::wait::Wait;
 use super::args::{Common, Network};
 use super::exit::Failure;
 use super::output::Report;
+use crate::index::Architecture;
 use crate::oci::{ImageReference, Tag};
-use crate::rhcc::{self, Journal, next_number, pin};
+use crate::rhcc::{self, Journal, Made, Pinned, pin, plan};
 
 /// Certify an image in Red Hat's catalog and move its tags, and go on wherever that was broken off
 ///
@@ -35,6 +38,7 @@ Examples:
   certify-rhcc-image next-number --config credentials.json --product server --base 7.6.1
   certify-rhcc-image publish --config credentials.json --product server --base 7.6.1 \\
       --source registry.example.org/server:7.6.1-4321 --journal server-7.6.1.json
+  certify-rhcc-image resume --config credentials.json --journal server-7.6.1.json --dry-run
   certify-rhcc-image resume --config credentials.json --journal server-7.6.1.json
   certify-rhcc-image status --journal server-7.6.1.json
   certify-rhcc-image rollback --config credentials.json --journal server-7.6.1.json
@@ -71,7 +75,7 @@ struct Publish {
 
     /// An architecture that the image must have; may be given several times
     #[arg(long, value_name = "ARCH", default_values = ["amd64", "arm64"])]
-    arch: Vec<String>,
+    arch: Vec<Architecture>,
 
     /// Move `latest`, too
     #[arg(long)]
@@ -81,30 +85,20 @@ struct Publish {
     #[arg(long)]
     freshen: bool,
 
-    /// Look at everything and say what would be written, but write nothing
+    /// Certify an index without its attestations, which the catalog does not take
     #[arg(long)]
-    dry_run: bool,
+    drop_attestations: bool,
 
-    #[command(flatten)]
-    product: Product,
+    /// Go on with a certification whose journal is lost: the unique tag is there, and holds this very image
+    #[arg(long, requires = "number")]
+    adopt: bool,
 
-    #[command(flatten)]
-    run: Resume,
-}
-
-#[derive(Debug, Args)]
-struct Product {
     /// Which of the configuration's products
     #[arg(long, value_name = "NAME")]
     product: String,
 
-    /// Where images are uploaded [default: quay.io/redhat-isv-containers/PROJECT]
-    #[arg(long, value_name = "REPO")]
-    upload_repository: Option<ImageReference>,
-
-    /// Where customers pull [default: registry.connect.redhat.com/NAMESPACE/IMAGE of the configuration]
-    #[arg(long, value_name = "REPO")]
-    public_repository: Option<ImageReference>,
+    #[command(flatten)]
+    run: Resume,
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +106,10 @@ struct Resume {
     /// Keeps how far it is; what was left is in the same folder
     #[arg(long, value_name = "FILE")]
     journal: PathBuf,
+
+    /// Look at everything and say what would be written, but write nothing
+    #[arg(long)]
+    dry_run: bool,
 
     #[command(flatten)]
     wait: Wait,
@@ -133,8 +131,9 @@ struct NextNumber {
     #[arg(long, value_name = "BASE")]
     base: Tag,
 
-    #[command(flatten)]
-    product: Product,
+    /// Which of the configuration's products
+    #[arg(long, value_name = "NAME")]
+    product: String,
 
     #[command(flatten)]
     site: Site,
@@ -160,7 +159,6 @@ pub fn main() -> ExitCode {
     let Arguments { common, command } = Arguments::parse();
     let quiet = common.quiet;
     match command {
-        Command::Publish(arguments) if arguments.dry_run => super::run(&common, arguments.plan()),
         Command::Publish(arguments) => super::run(&common, arguments.run(quiet)),
         Command::Resume(arguments) => super::run(&common, arguments.run(quiet)),
         Command::Status(arguments) => super::run(&common, async move {
@@ -169,78 +167,79 @@ pub fn main() -> ExitCode {
         Command::NextNumber(arguments) => super::run(&common, arguments.run()),
         Command::Rollback(arguments) => super::run(&common, async move {
             let mut journal = Journal::open(&arguments.journal)?;
-            let setup = Setup::for_journal(&arguments.site, &journal)?;
+            let setup = Setup::of_journal(&arguments.site, &journal)?;
             Ok(rhcc::rollback(&setup.client, &mut journal, arguments.dry_run).await?)
         }),
     }
 }
 
 impl Publish {
-    async fn plan(self) -> Result<Planned, Failure> {
-        let (_, journal, _) = self.prepare().await?;
-        Ok(Planned::from(&journal))
-    }
-
-    async fn run(self, quiet: bool) -> Result<Certified, Failure> {
-        let (setup, mut journal, _) = self.prepare().await?;
+    async fn run(self, quiet: bool) -> Result<Resumed, Failure> {
+        let setup = Setup::of(&self.run.site, &self.product)?;
+        let preflight = self.run.wait.ready(&setup).await?;
+        let (mut journal, pinned) = self.prepare(&setup).await?;
+        if self.run.dry_run {
+            let writes = plan(&setup.client, &journal, Some(&pinned)).await?;
+            return Ok(Resumed::Not(Planned::new(&journal, writes)));
+        }
+        drop(pinned);
         journal.begin()?;
-        setup
-            .certify(&self.run.wait, &mut journal, quiet)
-            .await
-            .map(|warnings| Certified::new(journal, warnings))
+        let warnings = self.run.wait.certify(&setup, preflight, &mut journal, quiet).await?;
+        Ok(Resumed::Done(Box::new(Certified::new(journal, warnings))))
     }
 
     /// Everything that only reads.
-    async fn prepare(&self) -> Result<(Setup, Journal, rhcc::Pinned), Failure> {
-        let setup = Setup::for_product(&self.run.site, &self.product)?;
-        self.run.wait.check(&setup.upload)?;
-        let number = match self.number {
-            Some(number) => number,
-            None => setup.next_number(&self.base).await?,
-        };
+    async fn prepare(&self, setup: &Setup) -> Result<(Journal, Pinned), Failure> {
+        let numbers = setup.numbers(&self.base).await?;
+        let number = self.number.unwrap_or_else(|| numbers.next());
         let token = format!("{}-{number}", self.base);
-        let token = self.freshen.then_some(token.as_str());
-        let pinned = pin(&setup.client, &self.source, &self.arch, token).await?;
-        let tags = [format!("{}-rhcc", self.base), self.base.to_string()];
-        let tags = tags.into_iter().chain(self.latest.then(|| "latest".to_owned()));
-        let tags: Result<Vec<Tag>, _> = tags.map(|tag| tag.parse()).collect();
+        let made = Made {
+            drop_attestations: self.drop_attestations,
+            token: self.freshen.then_some(token.as_str()),
+        };
+        let required: Vec<String> =
+            self.arch.iter().map(|it| it.platform().architecture.clone()).collect();
+        let pinned = pin(&setup.client, &self.source, &required, &made).await?;
         let journal = Journal::new(
             &self.run.journal,
-            (&self.product.product, &setup.project),
+            (&self.product, &setup.project),
             (&setup.upload, &setup.public),
-            &pinned,
-            (self.base.as_str(), number),
-            tags.map_err(Failure::input)?,
+            (&pinned, &made),
+            (&self.base, number),
+            self.floating()?,
         )?;
-        rhcc::guard(&setup.client, setup.pyxis.as_ref(), &journal, &pinned).await?;
-        Ok((setup, journal, pinned))
+        rhcc::guard(&setup.client, setup.pyxis.as_ref(), &journal, &pinned, self.adopt).await?;
+        numbers.allow(number, self.adopt)?;
+        Ok((journal, pinned))
+    }
+
+    /// The least pulled first.
+    fn floating(&self) -> Result<Vec<Tag>, Failure> {
+        let canary = format!("{}-rhcc", self.base).parse().map_err(Failure::input)?;
+        let latest: Tag = "latest".parse().map_err(Failure::input)?;
+        let more = (self.latest && self.base != latest).then_some(latest);
+        Ok([canary, self.base.clone()].into_iter().chain(more).collect())
     }
 }
 
 impl Resume {
-    async fn run(self, quiet: bool) -> Result<Certified, Failure> {
+    async fn run(self, quiet: bool) -> Result<Resumed, Failure> {
         let mut journal = Journal::open(&self.journal)?;
-        let setup = Setup::for_journal(&self.site, &journal)?;
-        self.wait.check(&setup.upload)?;
-        let warnings = setup.certify(&self.wait, &mut journal, quiet).await?;
-        Ok(Certified::new(journal, warnings))
+        let setup = Setup::of_journal(&self.site, &journal)?;
+        let preflight = self.wait.ready(&setup).await?;
+        if self.dry_run {
+            let writes = plan(&setup.client, &journal, None).await?;
+            return Ok(Resumed::Not(Planned::new(&journal, writes)));
+        }
+        let warnings = self.wait.certify(&setup, preflight, &mut journal, quiet).await?;
+        Ok(Resumed::Done(Box::new(Certified::new(journal, warnings))))
     }
 }
 
 impl NextNumber {
     async fn run(self) -> Result<Number, Failure> {
-        let setup = Setup::for_product(&self.site, &self.product)?;
-        Ok(Number { number: setup.next_number(&self.base).await?, base: self.base.to_string() })
-    }
-}
-
-impl Setup {
-    async fn next_number(&self, base: &Tag) -> Result<u64, Failure> {
-        let repository = self.client.image(&self.upload);
-        let tags = match repository.tags().await {
-            Err(error) if error.is_not_found() => Vec::new(),
-            tags => tags?,
-        };
-        Ok(next_number(base.as_str(), &tags))
+        let setup = Setup::of(&self.site, &self.product)?;
+        let number = setup.numbers(&self.base).await?.next();
+        Ok(Number { number, base: self.base.to_string() })
     }
 }

@@ -36,6 +36,14 @@ struct FloatingTag {
     previous: Option<Digest>,
 }
 
+/// A certification that was gone on with, or not.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Resumed {
+    Done(Box<Certified>),
+    Not(Planned),
+}
+
 /// What would be written.
 #[derive(Serialize)]
 pub(super) struct Planned {
@@ -79,26 +87,24 @@ impl Certified {
     }
 }
 
-impl From<&Journal> for Planned {
-    fn from(journal: &Journal) -> Self {
-        let upload = &journal.upload;
-        let unique = format!("{upload}:{}-{}", journal.base, journal.number);
-        let members = journal.members.iter().filter(|member| member.digest != journal.digest);
-        let members = members.map(|member| format!("PUT {upload}@{}", member.digest));
-        let tags = journal.floating.iter().map(|it| format!("PUT {upload}:{}", it.tag));
-        let writes = members
-            .chain([
-                format!("PUT {unique}"),
-                format!("preflight check container {unique} --submit"),
-            ])
-            .chain(tags);
-        Self { dry_run: true, digest: journal.digest.clone(), writes: writes.collect() }
+impl Planned {
+    pub(super) fn new(journal: &Journal, writes: Vec<String>) -> Self {
+        Self { dry_run: true, digest: journal.digest.clone(), writes }
+    }
+}
+
+impl Report for Resumed {
+    fn text(&self) -> String {
+        match self {
+            Self::Done(certified) => certified.text(),
+            Self::Not(planned) => planned.text(),
+        }
     }
 }
 
 impl Report for Certified {
     fn text(&self) -> String {
-        let mut text = format!("{} is {}\n", self.image, word(&self.state));
+        let mut text = format!("{} is {}\n", self.image, self.state.name());
         for member in &self.members {
             text += &format!("  {} {}\n", member.architecture, member.digest);
         }
@@ -120,6 +126,9 @@ impl Report for Certified {
 
 impl Report for Planned {
     fn text(&self) -> String {
+        if self.writes.is_empty() {
+            return format!("nothing is left to write for {}\n", self.digest);
+        }
         let mut text = format!("would certify {}:\n", self.digest);
         for write in &self.writes {
             text += &format!("  {write}\n");

@@ -1,20 +1,15 @@
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde::Deserialize;
 
-use super::config::{Config, Known};
-use super::{Network, Product};
+use super::Network;
+use super::config::Config;
 use crate::auth::{Credentials, Secret};
 use crate::cli::exit::Failure;
 use crate::client::Client;
 use crate::http::Rate;
-use crate::oci::{ImageReference, Reference};
-use crate::registry::config::Period;
-use crate::rhcc::{Certifier, Journal, Limits, Preflight, Talk, Tick, certify};
+use crate::oci::{ImageReference, Reference, Tag};
+use crate::rhcc::{Journal, Numbers};
 use crate::webapi::{ApiUrl, Pyxis};
 
 /// Where everything is.
@@ -25,53 +20,20 @@ pub(super) struct Site {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
+    /// Where images are uploaded [default: quay.io/redhat-isv-containers/PROJECT]
+    #[arg(long, value_name = "REPO")]
+    upload_repository: Option<ImageReference>,
+
+    /// Where customers pull [default: registry.connect.redhat.com/NAMESPACE/IMAGE of the configuration]
+    #[arg(long, value_name = "REPO")]
+    public_repository: Option<ImageReference>,
+
     /// The catalog's API
     #[arg(long, value_name = "URL", default_value = Pyxis::URL)]
     pyxis_url: ApiUrl,
 
     #[command(flatten)]
     network: Network,
-}
-
-/// How a certification is made.
-#[derive(Debug, Args)]
-pub(super) struct Wait {
-    /// Red Hat's program
-    #[arg(long, value_name = "FILE", default_value = "preflight")]
-    preflight: PathBuf,
-
-    /// A variable that preflight gets from the environment; may be given several times
-    #[arg(long, value_name = "NAME", default_values = ["PATH", "SSL_CERT_FILE", "HTTPS_PROXY", "NO_PROXY"])]
-    preflight_env: Vec<String>,
-
-    /// How long preflight may take
-    #[arg(long, value_name = "TIME", default_value = "60m")]
-    preflight_timeout: Period,
-
-    /// Refuse if this docker configuration holds other logins than that of the upload registry: preflight would
-    /// send them to Red Hat. It gets one of its own in any case
-    #[arg(long, value_name = "FILE")]
-    docker_config: Option<PathBuf>,
-
-    /// How long a tag may take until the public registry serves it
-    #[arg(long, value_name = "TIME", default_value = "10m")]
-    publish_timeout: Period,
-
-    /// The time between two looks
-    #[arg(long, value_name = "TIME", default_value = "10s")]
-    poll_interval: Period,
-
-    /// How long after the push it is looked at again who has the number
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    settle: Period,
-
-    /// Put floating tags back if customers cannot pull one of them
-    #[arg(long)]
-    rollback_on_timeout: bool,
-
-    /// Ask the catalog to show the tags at the end
-    #[arg(long)]
-    sync_tags: bool,
 }
 
 /// What is known of a product, and who speaks for it.
@@ -81,21 +43,22 @@ pub(super) struct Setup {
     pub(super) project: String,
     pub(super) upload: ImageReference,
     pub(super) public: ImageReference,
-    login: Credentials,
+    pub(super) login: Credentials,
+    pub(super) pyxis_host: Option<String>,
     api_key: Option<Secret>,
-    pyxis_host: Option<String>,
 }
 
 impl Setup {
-    pub(super) fn for_product(site: &Site, product: &Product) -> Result<Self, Failure> {
+    pub(super) fn of(site: &Site, product: &str) -> Result<Self, Failure> {
         let config = Config::read(&site.config)?;
-        let known = config.product(&product.product)?;
-        let upload = match &product.upload_repository {
-            Some(repository) => repository.clone(),
-            None => image(&format!("quay.io/redhat-isv-containers/{}", known.project_id))?,
+        let known = config.product(product)?;
+        let project = known.project_id;
+        let upload = match &site.upload_repository {
+            Some(repository) => plain(repository)?,
+            None => image(&format!("quay.io/redhat-isv-containers/{project}"))?,
         };
-        let public = match (&product.public_repository, &config.rhcc.namespace) {
-            (Some(repository), _) => repository.clone(),
+        let public = match (&site.public_repository, &config.rhcc.namespace) {
+            (Some(repository), _) => plain(repository)?,
             (None, Some(namespace)) => {
                 let name = known.image_basename;
                 image(&format!("registry.connect.redhat.com/{namespace}/{name}"))?
@@ -106,166 +69,80 @@ impl Setup {
                 ));
             }
         };
-        Self::new(site, &config, &known, upload, public)
-    }
-
-    pub(super) fn for_journal(site: &Site, journal: &Journal) -> Result<Self, Failure> {
-        let config = Config::read(&site.config)?;
-        let known = config.product(&journal.product)?;
-        if known.project_id != journal.project {
-            let reason = format!("the journal is of the project {}", journal.project);
-            return Err(Failure::refused(reason).on(&journal.product));
-        }
-        Self::new(site, &config, &known, image(&journal.upload)?, image(&journal.public)?)
-    }
-
-    fn new(
-        site: &Site,
-        config: &Config,
-        known: &Known<'_>,
-        upload: ImageReference,
-        public: ImageReference,
-    ) -> Result<Self, Failure> {
-        let user = format!("redhat-isv-containers+{}-robot", known.project_id);
+        let user = format!("redhat-isv-containers+{project}-robot");
         let login = Credentials::new(user, known.registry_key);
         let client = site.network.client_as(&[], Rate::Free, |logins| {
-            logins.add(&upload.registry, None, login.clone());
+            logins.add(&upload.registry, Some(upload.repository.as_str()), login.clone());
             if let Some(account) = &config.rhcc.registry_service_account {
                 let account = Credentials::new(&*account.username, &*account.password);
-                logins.add(&public.registry, None, account);
+                logins.add(&public.registry, Some(public.repository.as_str()), account);
             }
             Ok(())
         })?;
         let api_key = config.rhcc.api_key.as_deref().map(Secret::new);
+        let unsendable = |error: crate::webapi::Error| match error {
+            crate::webapi::Error::Token => Failure::input("config: rhcc.api_key is no key"),
+            error => error.into(),
+        };
         let pyxis = match &api_key {
-            Some(key) => Some(Pyxis::new(client.http(), &site.pyxis_url, key)?),
+            Some(key) => Some(Pyxis::new(client.http(), &site.pyxis_url, key).map_err(unsendable)?),
             None => None,
         };
-        let project = known.project_id.to_owned();
-        let own = site.pyxis_url.to_string();
-        let pyxis_host = (own != Pyxis::URL).then(|| {
-            let host = own.split_once("://").map_or(&*own, |(_, rest)| rest).trim_end_matches('/');
-            host.strip_suffix("/v1").unwrap_or(host).to_owned()
-        });
-        Ok(Self { client, pyxis, project, upload, public, login, api_key, pyxis_host })
+        let project = project.to_owned();
+        let pyxis_host = pyxis_host(&site.pyxis_url.to_string());
+        Ok(Self { client, pyxis, project, upload, public, login, pyxis_host, api_key })
     }
 
-    pub(super) async fn certify(
-        &self,
-        wait: &Wait,
-        journal: &mut Journal,
-        quiet: bool,
-    ) -> Result<Vec<String>, Failure> {
-        let api_key = self.api_key.clone();
-        let api_key = api_key.ok_or_else(|| Failure::input("config: there is no rhcc.api_key"))?;
-        let line = Line::new(quiet);
-        let certifier = Certifier {
-            client: &self.client,
-            login: self.login.clone(),
-            preflight: Preflight {
-                program: wait.preflight.clone(),
-                api_key,
-                pyxis_host: self.pyxis_host.clone(),
-                limit: wait.preflight_timeout.0,
-                pass: wait.preflight_env.clone(),
-            },
-            pyxis: self.pyxis.clone(),
-            limits: Limits {
-                interval: wait.poll_interval.0,
-                visible: wait.publish_timeout.0,
-                settle: wait.settle.0,
-            },
-            rollback_on_timeout: wait.rollback_on_timeout,
-            sync_tags: wait.sync_tags,
-            talk: &line,
+    /// For what a journal is about, if the configuration is about the same: a journal may come from anywhere,
+    /// and its words do not say where a login is sent.
+    pub(super) fn of_journal(site: &Site, journal: &Journal) -> Result<Self, Failure> {
+        let setup = Self::of(site, &journal.product)?;
+        let named = |image: &ImageReference| format!("{}/{}", image.registry, image.repository);
+        for (what, own, journals, option) in [
+            ("project", setup.project.clone(), &journal.project, "--config"),
+            ("upload repository", named(&setup.upload), &journal.upload, "--upload-repository"),
+            ("public repository", named(&setup.public), &journal.public, "--public-repository"),
+        ] {
+            if own != *journals {
+                return Err(Failure::refused(format!(
+                    "the journal is of the {what} {journals}, and {option} says {own}"
+                ))
+                .on(&journal.product));
+            }
+        }
+        Ok(setup)
+    }
+
+    pub(super) fn api_key(&self) -> Result<Secret, Failure> {
+        let missing = || Failure::input("config: there is no rhcc.api_key");
+        self.api_key.clone().ok_or_else(missing)
+    }
+
+    /// The rebuild numbers that the upload registry has of a base.
+    pub(super) async fn numbers(&self, base: &Tag) -> Result<Numbers, Failure> {
+        let tags = match self.client.image(&self.upload).tags().await {
+            Err(error) if error.is_not_found() => Vec::new(),
+            tags => tags?,
         };
-        let file = journal.file().display().to_string();
-        let warnings = certify(&certifier, journal).await;
-        let warnings = warnings.map_err(|error| Failure::from(error).on(file))?;
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
-        Ok(warnings)
+        Ok(Numbers::of(base, &tags))
     }
 }
 
-impl Wait {
-    /// Whether preflight is there, and no login goes where it does not belong.
-    pub(super) fn check(&self, upload: &ImageReference) -> Result<(), Failure> {
-        if !is_program(&self.preflight) {
-            return Err(Failure::input(format!(
-                "preflight not found: {}",
-                self.preflight.display()
-            )));
-        }
-        let Some(file) = &self.docker_config else { return Ok(()) };
-        #[derive(Deserialize)]
-        struct Config {
-            #[serde(default)]
-            auths: std::collections::BTreeMap<String, serde::de::IgnoredAny>,
-        }
-        let wrong =
-            |error: &dyn std::fmt::Display| Failure::input(format!("{}: {error}", file.display()));
-        let text = std::fs::read(file).map_err(|error| wrong(&error))?;
-        let Config { auths } =
-            serde_json::from_slice(&text).map_err(|_| wrong(&"it is no docker configuration"))?;
-        let own = upload.registry.to_string();
-        let others: Vec<&str> = auths
-            .keys()
-            .map(String::as_str)
-            .filter(|host| host.split('/').next() != Some(own.as_str()))
-            .collect();
-        match others.is_empty() {
-            true => Ok(()),
-            false => Err(Failure::refused(format!(
-                "auth file holds credentials for other registries ({}); preflight would send them to Red Hat",
-                others.join(", ")
-            ))),
-        }
-    }
-}
-
-fn is_program(program: &std::path::Path) -> bool {
-    if program.components().count() > 1 {
-        return program.is_file();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+/// Host and path, as preflight wants them; none where they are its own.
+fn pyxis_host(url: &str) -> Option<String> {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
+    let host = host.strip_suffix("/v1").unwrap_or(host);
+    (url.trim_end_matches('/') != Pyxis::URL).then(|| host.to_owned())
 }
 
 fn image(text: &str) -> Result<ImageReference, Failure> {
-    let image: ImageReference = text.parse().map_err(Failure::input)?;
+    plain(&text.parse().map_err(Failure::input)?)
+}
+
+/// A repository, without tag and digest.
+fn plain(image: &ImageReference) -> Result<ImageReference, Failure> {
     match (&image.tag, &image.reference) {
-        (None, Reference::Tag(_)) => Ok(image),
-        _ => Err(Failure::input(format!("{text} is no repository"))),
-    }
-}
-
-/// A line on stderr while it waits: each look on a terminal, one now and then elsewhere.
-struct Line {
-    quiet: bool,
-    every: Duration,
-    last: Mutex<Option<Instant>>,
-}
-
-impl Line {
-    fn new(quiet: bool) -> Self {
-        let every = match std::io::stderr().is_terminal() {
-            true => Duration::ZERO,
-            false => Duration::from_secs(30),
-        };
-        Self { quiet, every, last: Mutex::new(None) }
-    }
-}
-
-impl Talk for Line {
-    fn tick(&self, tick: &Tick<'_>) {
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if self.quiet || last.is_some_and(|last| last.elapsed() < self.every) {
-            return;
-        }
-        *last = Some(Instant::now());
-        let (elapsed, limit) = (tick.elapsed.as_secs(), tick.limit.as_secs());
-        tracing::warn!("waiting for {}: {elapsed} of {limit} s, {}", tick.waiting, tick.answer);
+        (None, Reference::Tag(_)) => Ok(image.clone()),
+        _ => Err(Failure::input(format!("{image} is no repository"))),
     }
 }

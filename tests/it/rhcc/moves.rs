@@ -3,29 +3,22 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{PUBLIC, Site, TAGS, UPLOAD, done, failed, new, old, run};
-use crate::publish_index;
+use super::site::{PUBLIC, Site, TAGS, UPLOAD, done, failed, new, old, run, third};
 use crate::support::faulty::Fault;
-use crate::support::sample::index;
-
-fn third() -> crate::support::sample::Sample {
-    index(&[("amd64", publish_index::image("third", "amd64"))])
-}
+use crate::support::programs::program;
+use crate::support::wait::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_move_to_the_very_bytes_that_were_certified_one_after_the_other() {
     let site = Site::new().await;
     let document = done(&site.publish(&[]).await);
-    assert_eq!(
-        (&document["state"], &document["warnings"][0]),
-        (&json!("done"), &document["warnings"][0])
-    );
+    assert_eq!((&document["state"], &document["warnings"]), (&json!("done"), &json!([])));
     site.assert_done();
     assert_eq!(site.tag_puts(), TAGS);
     // Its images come before the first tag.
     assert_eq!(site.puts().iter().position(|it| it == TAGS[0]), Some(2));
-    assert_eq!(site.runs(), [format!("{}/{UPLOAD}:7.6.1-1 ", site.upload.registry())]);
-    let mut status = crate::support::programs::program("certify-rhcc-image");
+    assert_eq!(site.runs(), [format!("{}/{UPLOAD}:7.6.1-1", site.upload.registry())]);
+    let mut status = program("certify-rhcc-image");
     status.arg("status").arg("--journal").arg(site.path("journal.json"));
     assert_eq!(done(&run(status).await)["floating"][0]["previous"], json!(old().root.digest()));
     // A rerun has nothing to do.
@@ -38,13 +31,13 @@ async fn tags_move_to_the_very_bytes_that_were_certified_one_after_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_customers_cannot_pull_moves_no_floating_tag() {
     let site = Site::new().await;
-    site.publisher.abort();
+    site.shut();
     let (document, said) = failed(&site.publish(&["--publish-timeout=1s"]).await, 1);
     assert_eq!(document["error"]["kind"], "not-visible");
     assert!(said.contains("floating tags were NOT moved"), "{said}");
     site.assert_not_moved();
     // Something else there is fatal at once: the tag is ours alone.
-    site.public.memory.hold(PUBLIC, TAGS[0], &third());
+    site.public.hold(PUBLIC, TAGS[0], &third());
     let (_, said) = failed(&site.resume(&[]).await, 1);
     assert!(said.contains("serves") && said.contains("expected"), "{said}");
     site.assert_not_moved();
@@ -53,12 +46,10 @@ async fn what_customers_cannot_pull_moves_no_floating_tag() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_tag_that_moves_meanwhile_changes_nothing() {
     let site = Site::new().await;
-    site.publisher.abort();
+    site.shut();
     failed(&site.publish(&["--publish-timeout=1s"]).await, 1);
-    site.upload.memory.hold("internal/img", "7.6.1-4321", &third());
-    for tag in TAGS {
-        site.public.memory.hold(PUBLIC, tag, &new());
-    }
+    site.upload.hold("internal/img", "7.6.1-4321", &third());
+    site.open();
     done(&site.resume(&[]).await);
     site.assert_done();
 }
@@ -69,13 +60,8 @@ async fn who_loses_the_number_never_certifies_and_never_writes_over_the_other() 
     let upload = std::sync::Arc::clone(&site.upload);
     // The other one writes between our write and our look at it.
     let other = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            if upload.memory.tag(UPLOAD, TAGS[0]).is_some() {
-                upload.memory.hold(UPLOAD, TAGS[0], &third());
-                break;
-            }
-        }
+        until(|| upload.tag(UPLOAD, TAGS[0]).is_some()).await;
+        upload.hold(UPLOAD, TAGS[0], &third());
     });
     let (document, said) = failed(&site.publish(&["--settle=1s"]).await, 1);
     other.await.unwrap();
@@ -94,7 +80,7 @@ async fn a_floating_tag_that_somebody_else_moved_is_left_to_him() {
     let refusal = Fault::Answer(403, Vec::new(), String::new());
     site.upload.fault(1, Method::PUT, "manifests/7.6.1-rhcc", refusal);
     failed(&site.publish(&[]).await, 1);
-    site.upload.memory.hold(UPLOAD, "7.6.1-rhcc", &third());
+    site.upload.hold(UPLOAD, "7.6.1-rhcc", &third());
     let (document, said) = failed(&site.resume(&[]).await, 1);
     assert_eq!(document["error"]["kind"], "raced");
     assert!(said.contains("changed by someone else"), "{said}");
@@ -137,4 +123,51 @@ async fn a_rollback_gives_the_tags_back_the_bytes_they_held() {
     assert_eq!(site.held(TAGS[0]).unwrap(), new().root.digest().as_str());
     let again = done(&run(rollback(&[])).await);
     assert_eq!(again["rolled_back"][0]["changed"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_answer_for_a_floating_tag_is_waited_out_and_a_third_one_is_not() {
+    let site = Site::new().await;
+    site.delay.looks.store(8, std::sync::atomic::Ordering::SeqCst);
+    done(&site.publish(&[]).await);
+    site.assert_done();
+    let site = Site::new().await;
+    let public = std::sync::Arc::clone(&site.public);
+    let upload = std::sync::Arc::clone(&site.upload);
+    let other = tokio::spawn(async move {
+        until(|| upload.count(Method::PUT, "manifests/7.6.1-rhcc$") == 1).await;
+        public.hold(PUBLIC, TAGS[1], &third());
+    });
+    site.delay.looks.store(20, std::sync::atomic::Ordering::SeqCst);
+    let (document, said) = failed(&site.publish(&[]).await, 1);
+    other.await.unwrap();
+    assert_eq!(document["error"]["kind"], "damaged");
+    assert!(said.contains("neither previous"), "{said}");
+    // The canary fell; the tag that everybody pulls stayed.
+    assert_eq!(site.held(TAGS[2]).unwrap(), old().root.digest().as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_is_not_moved_back_from_a_later_rebuild() {
+    let site = Site::new().await;
+    site.shut();
+    failed(&site.publish(&["--publish-timeout=1s"]).await, 1);
+    // Meanwhile somebody certified the next one.
+    site.upload.hold_all(UPLOAD, &["7.6.1-2", TAGS[1], TAGS[2]], &third());
+    site.open();
+    let (document, said) = failed(&site.resume(&[]).await, 1);
+    assert_eq!(document["error"]["kind"], "raced");
+    assert!(said.contains("holds a later rebuild, 7.6.1-2"), "{said}");
+    for tag in &TAGS[1..] {
+        assert_eq!(site.held(tag).unwrap(), third().root.digest().as_str(), "{tag}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_the_unique_tag_whose_answer_was_lost_is_not_sent_again() {
+    let site = Site::new().await;
+    site.upload.fault(1, Method::PUT, "manifests/7.6.1-1$", Fault::LoseReply);
+    done(&site.publish(&["--retries=3"]).await);
+    site.assert_done();
+    assert_eq!(site.tag_puts(), TAGS);
 }

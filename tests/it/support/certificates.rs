@@ -20,3 +20,15 @@ pub fn self_signed(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     (certificate, key)
 }
+
+/// The same, made here.
+pub fn signed_by_itself(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let mut parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = parameters.self_signed(&key).unwrap();
+    let paths = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+    std::fs::write(&paths.0, certificate.pem()).unwrap();
+    std::fs::write(&paths.1, key.serialize_pem()).unwrap();
+    paths
+}

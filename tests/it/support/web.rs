@@ -1,6 +1,7 @@
 //! A web server in this process: a function answers, and what was asked is kept.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -13,9 +14,12 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 use zuul_images::oci::Registry;
 
-/// A running server, on plain HTTP and a thread of its own; gone when dropped.
+use super::faulty::acceptor;
+
+/// A running server, on a thread of its own; gone when dropped.
 pub struct Web {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -25,6 +29,22 @@ pub struct Web {
 
 impl Web {
     pub fn start(
+        answer: impl Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(None, answer)
+    }
+
+    /// With TLS, showing the certificate in these PEM files.
+    pub fn start_tls(
+        certificate: &Path,
+        key: &Path,
+        answer: impl Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(Some(acceptor(certificate, key)), answer)
+    }
+
+    fn start_with(
+        tls: Option<TlsAcceptor>,
         answer: impl Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -38,7 +58,7 @@ impl Web {
             runtime.unwrap().block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    () = serve(listener, answer, keep) => {}
+                    () = serve(listener, tls, answer, keep) => {}
                     _ = stopped => {}
                 }
             });
@@ -70,8 +90,12 @@ impl Drop for Web {
     }
 }
 
-async fn serve<Answer>(listener: TcpListener, answer: Arc<Answer>, keep: Arc<Mutex<Vec<String>>>)
-where
+async fn serve<Answer>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    answer: Arc<Answer>,
+    keep: Arc<Mutex<Vec<String>>>,
+) where
     Answer: Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
 {
     while let Ok((connection, _)) = listener.accept().await {
@@ -86,8 +110,17 @@ where
                 Ok::<_, hyper::Error>(answer.map(Full::new))
             }
         });
-        let http1 = hyper::server::conn::http1::Builder::new();
-        tokio::spawn(http1.serve_connection(TokioIo::new(connection), service));
+        let (tls, http1) = (tls.clone(), hyper::server::conn::http1::Builder::new());
+        tokio::spawn(async move {
+            match tls {
+                None => drop(http1.serve_connection(TokioIo::new(connection), service).await),
+                Some(tls) => {
+                    if let Ok(connection) = tls.accept(connection).await {
+                        drop(http1.serve_connection(TokioIo::new(connection), service).await);
+                    }
+                }
+            }
+        });
     }
 }
 

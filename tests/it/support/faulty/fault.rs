@@ -25,6 +25,8 @@ pub enum Fault {
     /// Nothing is taken any more after so many bytes of the request's body, and nothing answered.
     StallRequest(usize),
 
+    /// Done, but never answered.
+    Withhold,
     /// Done, but the connection ends without an answer.
     LoseReply,
     /// Done, but the answer's body ends after so many bytes, and with it the connection.

@@ -11,6 +11,7 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Method, Request, Response, header};
@@ -21,10 +22,11 @@ use tokio_rustls::TlsAcceptor;
 use zuul_images::oci::Registry;
 
 pub use self::fault::Fault;
+pub use self::serve::acceptor;
 
 use self::answer::{Body, distorted, raw, scripted};
 use self::behind::{Behind, passing};
-use self::serve::{accept, acceptor};
+use self::serve::accept;
 use self::wire::Script;
 use super::memory::Memory;
 
@@ -54,6 +56,8 @@ struct Inner {
     registry: Option<SocketAddr>,
     rules: Mutex<Vec<Rule>>,
     recorded: Mutex<Vec<Recorded>>,
+    /// Requests that were done and not answered.
+    withheld: AtomicUsize,
 }
 
 struct Rule {
@@ -108,7 +112,8 @@ impl Faulty {
         self.address.to_string().parse().unwrap()
     }
 
-    /// Lays a fault over the next `times` requests of this method whose path and query hold `path`.
+    /// Lays a fault over the next `times` requests of this method whose path and query hold `path`, or end with
+    /// it where it ends with `$`.
     pub fn fault(&self, times: usize, method: Method, path: &str, fault: Fault) {
         let path = path.to_owned();
         self.inner.rules.lock().unwrap().push(Rule { method, path, times, met: 0, fault });
@@ -134,7 +139,12 @@ impl Faulty {
     /// How many requests of this method had `path` in path and query.
     pub fn count(&self, method: Method, path: &str) -> usize {
         let recorded = self.inner.recorded.lock().unwrap();
-        recorded.iter().filter(|one| one.method == method && one.path.contains(path)).count()
+        recorded.iter().filter(|one| one.method == method && fits(&one.path, path)).count()
+    }
+
+    /// How many requests were done and never answered.
+    pub fn withheld(&self) -> usize {
+        self.inner.withheld.load(Ordering::SeqCst)
     }
 
     /// From now on everything is answered as it should be.
@@ -193,6 +203,10 @@ impl Inner {
         let is_head = method == Method::HEAD;
         match fault {
             None => Ok(answer),
+            Some(Fault::Withhold) => {
+                self.withheld.fetch_add(1, Ordering::SeqCst);
+                std::future::pending().await
+            }
             Some(Fault::LoseReply) => Err(std::io::Error::other("cut")),
             Some(Fault::RedirectTo(place)) if answer.status().is_success() => {
                 Ok(scripted(307, vec![("location", place + &path)], String::new()))
@@ -234,12 +248,19 @@ impl Inner {
 
     fn next_fault(&self, method: &Method, path: &str) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap();
-        let rule = rules.iter_mut().find(|rule| {
-            rule.times > 0 && rule.method == *method && path.contains(rule.path.as_str())
-        })?;
+        let rule = rules
+            .iter_mut()
+            .find(|rule| rule.times > 0 && rule.method == *method && fits(path, &rule.path))?;
         rule.times -= 1;
         rule.met += 1;
         Some(rule.fault.clone())
+    }
+}
+
+fn fits(path: &str, pattern: &str) -> bool {
+    match pattern.strip_suffix('$') {
+        Some(end) => path.ends_with(end),
+        None => path.contains(pattern),
     }
 }
 

@@ -16,7 +16,7 @@ use super::Inner;
 use super::behind::Behind;
 use super::wire::{Script, Wire};
 
-pub(super) fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
+pub fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let chain = CertificateDer::pem_file_iter(certificate).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(provider)
