@@ -13,7 +13,8 @@ publish_programs() {
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
     arch=$(uname -m)
     mkdir -p "$share"
-    for program in buildset-registry intermediate-registry-sync upload-with-temp-tag promote-retag publish-image-index; do
+    for program in buildset-registry certify-rhcc-image image-promoter intermediate-registry-sync upload-with-temp-tag \
+        promote-retag publish-image-index; do
         install -m 0755 "${programs:-target/debug}/$program" "/usr/local/bin/$program"
         # Without the debugger's part, a quarter is left to hash and copy.
         if [ -z "${programs:-}" ]; then strip "/usr/local/bin/$program"; fi
