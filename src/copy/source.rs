@@ -2,14 +2,15 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::plan::{Place, place};
 use crate::client::{self, Repository};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName, Tag};
 
-/// What the registries of a run hold. Each tag is looked at once and each manifest and list of tags read
-/// once, however many items ask, so that all of them see the same image behind the same tag.
+/// What the registries of a run hold. Each tag is looked at once and each manifest, list of tags and list of
+/// referrers read once, however many items ask, so that all of them see the same image behind the same tag.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     heads: Cells<Key, Option<Digest>>,
@@ -17,10 +18,14 @@ pub(super) struct Sources {
     /// What destinations have beside it.
     images: Cells<Key, bool>,
     tags: Cells<Place, Option<Tags>>,
+    /// By the registry's own list, and by tags.
+    listed_referrers: Cells<Key, Option<List>>,
+    tagged_referrers: Cells<Key, List>,
 }
 
 type Key = (Registry, RepositoryName, Reference);
 type Tags = Arc<HashSet<Tag>>;
+type List = Arc<Vec<Value>>;
 type Cells<K, T> = Mutex<HashMap<K, Arc<OnceCell<T>>>>;
 
 impl Sources {
@@ -84,6 +89,28 @@ impl Sources {
             Err(error) => Err(error),
         };
         cell(&self.tags, place(repository)).get_or_try_init(list).await.cloned()
+    }
+
+    /// As [`Repository::listed_referrers`].
+    pub(super) async fn listed_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<List>, client::Error> {
+        let list = async || Ok(repository.listed_referrers(subject).await?.map(Arc::new));
+        let cell = cell(&self.listed_referrers, key(repository, &subject.clone().into()));
+        cell.get_or_try_init(list).await.cloned()
+    }
+
+    /// As [`Repository::tagged_referrers`].
+    pub(super) async fn tagged_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<List, client::Error> {
+        let list = async || repository.tagged_referrers(subject).await.map(Arc::new);
+        let cell = cell(&self.tagged_referrers, key(repository, &subject.clone().into()));
+        cell.get_or_try_init(list).await.cloned()
     }
 
     /// Notes a list of tags that has been read already.

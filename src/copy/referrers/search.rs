@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -78,11 +79,12 @@ impl Search<'_> {
         subject: &Subject,
         tags: Option<&HashSet<Tag>>,
     ) -> Result<Vec<Descriptor>, Error> {
-        let from = self.from;
+        let (from, sources) = (self.from, self.run.sources);
         let by_itself = match subject.is_asked {
-            true => from.listed_referrers(&subject.digest).await.map_err(|e| self.failed(e))?,
-            false => None,
+            true => sources.listed_referrers(from, &subject.digest).await,
+            false => Ok(None),
         };
+        let by_itself = by_itself.map_err(|error| self.failed(error))?;
         // A list of the registry's own is the whole truth.
         let is_tagged = by_itself.is_none()
             && from.lists_referrers() != Some(true)
@@ -90,9 +92,10 @@ impl Search<'_> {
         let listed = match by_itself {
             Some(listed) => listed,
             None if is_tagged => {
-                from.tagged_referrers(&subject.digest).await.map_err(|error| self.failed(error))?
+                let listed = sources.tagged_referrers(from, &subject.digest).await;
+                listed.map_err(|error| self.failed(error))?
             }
-            None => Vec::new(),
+            None => Arc::default(),
         };
         let read = |value| {
             Descriptor::from_json(value).inspect_err(|error| {
