@@ -8,7 +8,7 @@ use super::measure::{self, Sample};
 use super::programs::{Job, Program};
 use super::scenario::{Case, Contestant, Scenario};
 use super::sets::{FINAL, Set, SetName, TEMPORARY};
-use super::site::{Registry, Site, requests};
+use super::site::{Registry, Site};
 use super::support::Outcome;
 use super::support::place::{Place, remove_large_files};
 use super::support::server::Server;
@@ -210,8 +210,8 @@ fn counted(
     if !counting {
         return Ok((0, 0));
     }
-    let source = source.map(requests).transpose()?;
-    Ok((source.unwrap_or_default(), requests(destination)?))
+    let source = source.map(Server::requests).transpose()?;
+    Ok((source.unwrap_or_default(), destination.requests()?))
 }
 
 /// Whether our programs are there.

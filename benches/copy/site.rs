@@ -1,9 +1,6 @@
 //! The registries between which images are copied.
 
-use std::fs;
 use std::path::PathBuf;
-use std::thread::sleep;
-use std::time::Duration;
 
 use super::support::Outcome;
 use super::support::client::Target;
@@ -108,27 +105,4 @@ impl Registry {
         }
         self.twin.as_ref().ok_or_else(|| "not started".into())
     }
-}
-
-/// How many requests the log of a server names. Lines are written when the answer has left, so they are
-/// waited for until no more come.
-pub fn requests(server: &Server) -> Outcome<usize> {
-    let count = || -> Outcome<usize> {
-        let log = fs::read_to_string(server.folder.join("log"))?;
-        Ok(log.lines().filter(|line| is_request(line)).count())
-    };
-    let mut before = count()?;
-    loop {
-        sleep(Duration::from_millis(100));
-        let now = count()?;
-        if now == before {
-            return Ok(now);
-        }
-        before = now;
-    }
-}
-
-/// distribution writes lines as Apache does, ours name the request's fields.
-fn is_request(line: &str) -> bool {
-    line.contains(" HTTP/1.1\" ") || line.contains(" INFO request id=")
 }

@@ -1,5 +1,5 @@
-//! Measures `image-promoter` on a tree of manifests of production size: `make bench BENCH=promoter`, or
-//! `cargo bench --bench promoter -- --only plan --rounds 1`.
+//! Measures `image-promoter` on a tree of manifests of production size, and beside a loop of skopeo:
+//! `make bench BENCH=promoter`, or `cargo bench --bench promoter -- --only plan --rounds 1`.
 //!
 //! The program itself is run; time and peak memory are those of its process. `docs/benchmarks.md` holds the last
 //! run.
@@ -7,19 +7,21 @@
 #![allow(clippy::print_stderr, clippy::cast_precision_loss, reason = "it talks to people")]
 #![allow(unreachable_pub, reason = "a program has no users outside")]
 
+mod carry;
 mod server;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;
 mod tree;
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use clap::Parser;
 
-use self::server::Registry;
+use self::server::{GOOGLE, Registry};
+use self::support::place::Place;
 use self::support::{Outcome, machine, page};
 use self::tree::Tree;
 
@@ -42,9 +44,13 @@ struct Arguments {
     #[arg(long, default_value = env!("CARGO_BIN_EXE_image-promoter"))]
     program: PathBuf,
 
-    /// Taken as the other benchmarks take it, and not used
-    #[arg(long, hide = true)]
-    registry: Option<PathBuf>,
+    /// The registry, of which only a folder for certificates is wanted
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_buildset-registry"))]
+    registry: PathBuf,
+
+    /// Where the programs of `benches/install` are
+    #[arg(long, default_value = "target/bench/tools")]
+    tools: PathBuf,
 
     /// cargo says so.
     #[arg(long, hide = true)]
@@ -56,8 +62,8 @@ struct Row {
     name: &'static str,
     seconds: f64,
     mebibytes: f64,
-    /// What is demanded: seconds and MiB.
-    goal: (f64, f64),
+    /// What is demanded: seconds, where it is anything, and MiB.
+    goal: (Option<f64>, f64),
     what: String,
 }
 
@@ -73,15 +79,36 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Outcome<()> {
     let about = machine::describe();
+    let mut text = machine::heading(&about);
+    let rows = alone(arguments)?;
+    if !rows.is_empty() {
+        text.push_str(&table(&rows));
+    }
+    if wanted("three destinations", arguments) {
+        let place = Place::new(absolute(&arguments.registry)?, absolute(&arguments.tools)?)?;
+        let carried = carry::measure(&place, &arguments.program, arguments.rounds)?;
+        println!("\n{carried}");
+        text.push_str(&format!("\n{carried}"));
+    }
+    if arguments.update {
+        page::update("promoter", &text)?;
+    }
+    Ok(())
+}
+
+fn wanted(name: &str, arguments: &Arguments) -> bool {
+    let only = &arguments.only;
+    only.is_empty() || only.iter().any(|it| name.starts_with(it.as_str()))
+}
+
+/// What is measured of the program alone.
+fn alone(arguments: &Arguments) -> Outcome<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let tree = Tree::of_production_size(folder.path())?;
-    let wanted = |name: &str| {
-        arguments.only.is_empty() || arguments.only.iter().any(|it| name.starts_with(it.as_str()))
-    };
     let mut rows = Vec::new();
     let edges = format!("{} edges of {} digests", tree.edges, tree.digests);
     let mut measure = |name, goal, what: &str, options: &[&str]| -> Outcome<()> {
-        if wanted(name) {
+        if wanted(name, arguments) {
             let what = what.to_owned();
             let (seconds, mebibytes) = median(&arguments.program, options, arguments.rounds)?;
             println!("{name:16} {seconds:7.2} s {mebibytes:7.0} MiB");
@@ -91,34 +118,26 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     };
     let manifests = tree.folder.to_str().ok_or("a path that is no text")?;
     let inventory = tree.inventory.to_str().ok_or("a path that is no text")?;
-    measure("check", (1.5, 200.0), &edges, &["check", "--thin-manifest-dir", manifests])?;
+    measure("check", (Some(1.5), 200.0), &edges, &["check", "--thin-manifest-dir", manifests])?;
     let plan =
         ["plan", "--no-ambient-config", "--thin-manifest-dir", manifests, "--inventory", inventory];
     let megabytes = std::fs::metadata(&tree.inventory)?.len() / 1_000_000;
-    measure("plan", (3.0, 400.0), &format!("{edges}, against {megabytes} MB of JSON"), &plan)?;
+    let what = format!("{edges}, against {megabytes} MB of JSON");
+    measure("plan", (Some(3.0), 400.0), &what, &plan)?;
     let registry = Registry::start()?;
     let small = Tree::in_registry(&folder.path().join("small"), &registry)?;
     let manifests = small.folder.to_str().ok_or("a path that is no text")?;
     let host = registry.address.to_string();
-    let nothing = [
-        "promote",
-        "--confirm",
-        "--no-ambient-config",
-        "--plain-http",
-        &host,
-        "--thin-manifest-dir",
-        manifests,
-    ];
-    measure(
-        "nothing to do",
-        (15.0, 400.0),
-        "1,000 repositories, each answer 5 ms late, with the look for referrers",
-        &nothing,
-    )?;
-    if arguments.update {
-        page::update("promoter", &format!("{}{}", machine::heading(&about), table(&rows)))?;
-    }
-    Ok(())
+    let plain = ["--no-ambient-config", "--plain-http", &host];
+    let nothing =
+        [&["promote", "--confirm", "--thin-manifest-dir", manifests][..], &plain].concat();
+    let what = "1,000 repositories, each answer 5 ms late, with the look for referrers";
+    measure("nothing to do", (Some(15.0), 400.0), what, &nothing)?;
+    let path = format!("{host}/{GOOGLE}");
+    let snapshot = [&["snapshot", &path][..], &plain].concat();
+    let what = "50,000 digests in 50 repositories of a registry that lists as Google's do";
+    measure("snapshot", (None, 100.0), what, &snapshot)?;
+    Ok(rows)
 }
 
 /// The medians of time and peak memory.
@@ -149,9 +168,10 @@ fn table(rows: &[Row]) -> String {
         "| scenario | time | wanted | peak memory | wanted | |\n|---|---|---|---|---|---|\n"
             .to_owned();
     for Row { name, seconds, mebibytes, goal, what } in rows {
+        let limit = goal.0.map_or_else(String::new, |limit| format!("< {limit} s"));
         text.push_str(&format!(
-            "| {name} | {seconds:.2} s | < {} s | {mebibytes:.0} MiB | < {} MiB | {what} |\n",
-            goal.0, goal.1
+            "| {name} | {seconds:.2} s | {limit} | {mebibytes:.0} MiB | < {} MiB | {what} |\n",
+            goal.1
         ));
     }
     text

@@ -102,6 +102,24 @@ impl Server {
         Ok(ticks.iter().sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
 
+    /// How many requests its log names. Lines are written when the answer has left, so they are waited for until no
+    /// more come.
+    pub fn requests(&self) -> Outcome<usize> {
+        let count = || -> Outcome<usize> {
+            let log = fs::read_to_string(self.folder.join("log"))?;
+            Ok(log.lines().filter(|line| is_request(line)).count())
+        };
+        let mut before = count()?;
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = count()?;
+            if now == before {
+                return Ok(now);
+            }
+            before = now;
+        }
+    }
+
     /// What it said last.
     pub fn log(&self) -> String {
         let text = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
@@ -123,4 +141,9 @@ impl Drop for Server {
         let _ = self.process.wait();
         let _ = remove_large_files(&self.folder);
     }
+}
+
+/// distribution writes lines as Apache does, ours name the request's fields.
+fn is_request(line: &str) -> bool {
+    line.contains(" HTTP/1.1\" ") || line.contains(" INFO request id=")
 }
