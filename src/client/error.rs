@@ -126,6 +126,13 @@ impl Error {
         }
     }
 
+    /// Whether there was no connection to the registry, so that nothing else can be asked there either.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        use http::Error::{Connect, Resolve, Tls};
+        matches!(self, Self::Http { source: Resolve { .. } | Connect { .. } | Tls { .. }, .. })
+    }
+
     /// Whether the registry knows who asks and says no.
     #[must_use]
     pub fn is_denied(&self) -> bool {

@@ -74,6 +74,17 @@ impl Registry {
         self == other || (self.is_docker_hub() && other.is_docker_hub())
     }
 
+    /// The shortest spelling of the same place: without the port that is meant anyway, and Docker Hub under the
+    /// first of its names.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        if self.is_docker_hub() {
+            return Self::docker_hub();
+        }
+        let host = self.host.parse::<Ipv6Addr>().map_or(self.host.clone(), |it| it.to_string());
+        Self { host, port: self.port.filter(|port| *port != 443) }
+    }
+
     /// The registry as the first component of a path in a registry that holds images of several: a
     /// colon cannot stand in a name, so a port follows `_` and an IPv6 address is written out.
     #[must_use]

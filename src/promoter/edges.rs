@@ -228,7 +228,12 @@ struct Gathering {
     /// Registry names that were judged.
     registries: HashMap<String, Option<String>>,
     told: HashSet<(usize, At)>,
+    /// How many repositories were named, again and again.
+    places: usize,
 }
+
+/// Far more than anybody has; a small file can name many times as many.
+const MOST: usize = 20_000_000;
 
 impl Gathering {
     fn take(&mut self, manifests: &Manifests) {
@@ -239,6 +244,13 @@ impl Gathering {
                 ends.iter().for_each(|it| self.judge(manifests, manifest.file, it, Level::Warning));
             }
             for image in &manifest.images {
+                let count: usize = image.digests.iter().map(|it| it.tags.len().max(1)).sum();
+                self.places += ends.len();
+                if self.places > MOST || self.list.len() + count * ends.len() > MOST {
+                    let message = format!("with this there are more than {MOST} edges; split them");
+                    self.tell(manifests, manifest.images_file, image.at, Level::Error, message);
+                    return;
+                }
                 let mut places = ends.iter().map(|it| self.place(manifests, manifest, it, image));
                 let source = places.next().flatten();
                 let destinations: Vec<u32> = places.flatten().collect();
@@ -314,12 +326,20 @@ impl Gathering {
     }
 }
 
-/// Why `HOST[:PORT][/PATH]` is no registry.
+/// Why `HOST[:PORT][/PATH]` is no registry. One registry has one spelling, else nobody would see that two are
+/// the same.
 fn wrong_registry(name: &str) -> Option<String> {
     let (host, path) = name.split_once('/').map_or((name, None), |(host, path)| (host, Some(path)));
-    let host = host.parse::<oci::Registry>().map(drop);
+    let registry = match host.parse::<oci::Registry>() {
+        Ok(registry) => registry.canonical().to_string(),
+        Err(error) => return Some(format!("no registry: {error}")),
+    };
     let path = path.map_or(Ok(()), |path| path.parse::<RepositoryName>().map(drop));
-    host.and(path).err().map(|error| format!("no registry: {error}"))
+    match path {
+        Err(error) => Some(format!("no registry: {error}")),
+        Ok(()) if registry != host => Some(format!("write `{registry}` for `{host}`")),
+        Ok(()) => None,
+    }
 }
 
 /// For each tag of a destination all places that put a digest there.

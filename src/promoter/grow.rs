@@ -105,7 +105,7 @@ pub fn grow(
     let relative = format!("images/{}/{IMAGES}", project.to_string_lossy());
     let mut after = Manifests::of_tree(&tree.with_text(relative, growth.text.clone()))?;
     Edges::of(&mut after);
-    if let Some(problem) = after.into_problems().errors().next() {
+    if let Some(problem) = after.problems().errors().next() {
         let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);
         return Err(Error::Refused(format!("{place}: {}", problem.message)));
     }
@@ -118,17 +118,18 @@ impl Growth {
     /// # Errors
     /// What the disk says.
     pub fn write(&self) -> Result<(), Error> {
-        let path = Path::new(&self.file);
-        let folder = path.parent().unwrap_or(Path::new("."));
         let write = || {
+            // A link stays one.
+            let path = std::fs::canonicalize(&self.file)?;
+            let folder = path.parent().unwrap_or(Path::new("/"));
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             file.write_all(self.text.as_bytes())?;
-            file.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
+            file.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
             file.as_file().sync_all()?;
             file.persist(path)?;
             Ok(())
         };
-        write().map_err(|source| Error::Unwritable { path: path.to_owned(), source })
+        write().map_err(|source| Error::Unwritable { path: self.file.clone().into(), source })
     }
 }
 
@@ -193,7 +194,7 @@ fn is_latest(tag: &Tag) -> bool {
 }
 
 impl Listing {
-    fn of_images(images: &[Image]) -> Self {
+    pub(super) fn of_images(images: &[Image]) -> Self {
         let mut listing = Self::default();
         for image in images {
             for Listed { digest, tags, .. } in &image.digests {

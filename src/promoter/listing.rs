@@ -43,8 +43,7 @@ impl Listing {
     /// A file that cannot be read or is no inventory.
     pub fn read(path: &Path, registry: &str) -> Result<Self, Error> {
         let registry = registry.trim_end_matches('/');
-        let mut filler =
-            Filler { registry, image: None, digest: None, listing: Self::default(), wrong: None };
+        let mut filler = Filler::new(registry);
         read_file(path, &mut filler)?;
         match filler.wrong {
             Some(reason) => Err(Error::invalid(path, reason)),
@@ -96,11 +95,15 @@ impl Listing {
     /// Without what has no tag and is part of an index of the registry.
     #[must_use]
     pub fn minimal(mut self) -> Self {
-        let manifests = self.images.values().flat_map(BTreeMap::values);
-        let children: HashSet<Sha256> =
-            manifests.flat_map(|manifest| manifest.children.iter().copied()).collect();
+        let children = self.parts();
         self.retain(|_, digest, manifest| !manifest.tags.is_empty() || !children.contains(digest));
         self
+    }
+
+    /// What indexes of the registry list.
+    pub(super) fn parts(&self) -> HashSet<Sha256> {
+        let manifests = self.images.values().flat_map(BTreeMap::values);
+        manifests.flat_map(|manifest| manifest.children.iter().copied()).collect()
     }
 
     /// Keeps what is wanted; an image of which nothing is left goes.
@@ -123,7 +126,9 @@ impl Listing {
     /// Those of `out`.
     pub fn write_yaml(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         for (image, digests) in &self.images {
-            writeln!(out, "- name: {image}\n  dmap:")?;
+            // The one name that would not be read as a text.
+            let quote = if image == "null" { "\"" } else { "" };
+            writeln!(out, "- name: {quote}{image}{quote}\n  dmap:")?;
             let mut digests: Vec<_> = digests.iter().collect();
             let joint = match style {
                 Style::ByDigest => "\", \"",
@@ -191,12 +196,19 @@ pub(super) fn below<'p>(path: &'p str, registry: &str) -> Option<&'p str> {
     }
 }
 
-struct Filler<'r> {
+/// Takes what an inventory says of one registry.
+pub(super) struct Filler<'r> {
     registry: &'r str,
     image: Option<String>,
     digest: Option<Sha256>,
     listing: Listing,
     wrong: Option<String>,
+}
+
+impl<'r> Filler<'r> {
+    pub(super) fn new(registry: &'r str) -> Self {
+        Self { registry, image: None, digest: None, listing: Listing::default(), wrong: None }
+    }
 }
 
 impl Sink for Filler<'_> {

@@ -54,6 +54,7 @@ pub(super) struct Image {
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) digest: Sha256,
+    pub(super) at: At,
     pub(super) tags: Vec<(Tag, At)>,
 }
 
@@ -214,7 +215,7 @@ impl<'a> Reader<'a> {
         // A digest whose tags are all wrong was not meant to go without.
         let is_meant = !tags.is_empty() || nodes.is_empty();
         match entry.key.parse() {
-            Ok(digest) => is_meant.then_some(Listed { digest, tags }),
+            Ok(digest) => is_meant.then_some(Listed { digest, at: entry.at, tags }),
             Err(error) => {
                 self.error(entry.at, error);
                 None
@@ -360,6 +361,7 @@ impl SourceFile {
             level,
             message: message.to_string(),
             text: String::new(),
+            text_from: 0,
         }
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::manifest::{Image, Manifest, Reader, Registries, SourceFile};
-use super::problem::{At, Level, Problem, Problems};
+use super::problem::{At, Level, Problems};
 use super::tree::{self, Tree};
 
-const MANIFEST: &str = "promoter-manifest.yaml";
+pub(super) const MANIFEST: &str = "promoter-manifest.yaml";
 pub(super) const IMAGES: &str = "images.yaml";
 
 /// Manifests with all that is wrong in each of them.
@@ -26,16 +26,14 @@ impl Manifests {
     /// A file that cannot be read.
     pub fn plain(paths: &[PathBuf]) -> Result<Self, Error> {
         let read = |path: &PathBuf| Ok((path.display().to_string(), tree::read(path)?));
-        Ok(Self::of_plain_texts(paths.iter().map(read).collect::<Result<_, Error>>()?))
+        Ok(Self::of_plain_contents(paths.iter().map(read).collect::<Result<_, Error>>()?))
     }
 
-    pub(super) fn of_plain_texts(texts: Vec<(String, String)>) -> Self {
+    pub(super) fn of_plain_contents(texts: Vec<(String, Vec<u8>)>) -> Self {
         let mut all = Self::default();
-        for (path, text) in texts {
-            let file = all.file(path, text);
-            let Self { files, problems, .. } = &mut all;
-            let Some(source) = files.get(file) else { continue };
-            if let Some((registries, images)) = Reader::new(source, problems).plain() {
+        for (path, bytes) in texts {
+            let file = all.file(path, bytes);
+            if let Some((registries, images)) = all.reader(file).and_then(Reader::plain) {
                 all.add((file, registries), (file, images));
             }
         }
@@ -71,6 +69,11 @@ impl Manifests {
         }
         for path in tree.folders() {
             all.judge_folder(tree, path);
+        }
+        for path in tree.astray() {
+            let message =
+                "this link leads out of the directory and is not followed; put here what it names";
+            all.misplaced(tree, path, Level::Error, message);
         }
         if !found && tree.has_folder("manifests") {
             let message = format!("there is no manifest; they are manifests/NAME/{MANIFEST}");
@@ -117,16 +120,14 @@ impl Manifests {
         &self.problems
     }
 
-    /// What is wrong with them.
-    #[must_use]
-    pub fn into_problems(self) -> Problems {
-        self.problems
+    /// What is wrong with them, which is not known here any more.
+    pub fn take_problems(&mut self) -> Problems {
+        std::mem::take(&mut self.problems)
     }
 
     fn project(&mut self, tree: &Tree, manifest: &str, images: &str) -> Result<(), Error> {
-        let file = self.file(tree.shown(manifest), tree.text(manifest)?);
-        let source = self.files.get(file);
-        let registries = source.and_then(|it| Reader::new(it, &mut self.problems).thin());
+        let file = self.file(tree.shown(manifest), tree.bytes(manifest)?);
+        let registries = self.reader(file).and_then(Reader::thin);
         if !tree.has_file(images) {
             let what = match tree.has_folder(images) {
                 true => "is not a regular file",
@@ -136,9 +137,8 @@ impl Manifests {
             self.misplaced(tree, manifest, Level::Error, &message);
             return Ok(());
         }
-        let images_file = self.file(tree.shown(images), tree.text(images)?);
-        let source = self.files.get(images_file);
-        let images = source.map(|it| Reader::new(it, &mut self.problems).thin_images());
+        let images_file = self.file(tree.shown(images), tree.bytes(images)?);
+        let images = self.reader(images_file).map(Reader::thin_images);
         if let Some(registries) = registries {
             self.add((file, registries), (images_file, images.unwrap_or_default()));
         }
@@ -183,15 +183,29 @@ impl Manifests {
     }
 
     fn misplaced(&mut self, tree: &Tree, path: &str, level: Level, message: &str) {
-        let At { line, column } = At::START;
-        let message = message.to_owned();
-        let file = tree.shown(path);
-        self.problems.add(Problem { file, line, column, level, message, text: String::new() });
+        let file = SourceFile { path: tree.shown(path), text: String::new() };
+        self.problems.add(file.problem(At::START, level, message));
     }
 
-    fn file(&mut self, path: String, text: String) -> usize {
-        self.files.push(SourceFile { path, text });
+    fn file(&mut self, path: String, bytes: Vec<u8>) -> usize {
+        let (text, broken) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let valid = error.as_bytes().get(..error.utf8_error().valid_up_to());
+                let at = At::end_of(&String::from_utf8_lossy(valid.unwrap_or_default()));
+                (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(at))
+            }
+        };
+        let file = SourceFile { path, text };
+        if let Some(at) = broken {
+            self.problems.add(file.problem(at, Level::Error, "this is no UTF-8"));
+        }
+        self.files.push(file);
         self.files.len() - 1
+    }
+
+    fn reader(&mut self, file: usize) -> Option<Reader<'_>> {
+        Some(Reader::new(self.files.get(file)?, &mut self.problems))
     }
 
     fn add(

@@ -350,9 +350,9 @@ mod tests {
                  images: [{{name: i{image}, dmap: {{{}: [{tags}]}}}}]\n",
                 digest(*digest_number)
             );
-            (format!("{number}.yaml"), text)
+            (format!("{number}.yaml"), text.into_bytes())
         });
-        let mut manifests = Manifests::of_plain_texts(texts.collect());
+        let mut manifests = Manifests::of_plain_contents(texts.collect());
         let edges = Edges::of(&mut manifests);
         assert!(!manifests.problems().has_errors());
         let file = tempfile::NamedTempFile::new().unwrap();

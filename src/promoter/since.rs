@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::Error;
 use super::edges::{Edge, Edges, TAGLESS};
-use super::manifests::Manifests;
+use super::manifests::{IMAGES, MANIFEST, Manifests};
 use super::tree::Tree;
 
 /// Leaves only edges that a commit did not have. Where a digest gets another tag in a repository, all its
@@ -39,42 +39,51 @@ impl Manifests {
     /// A thin directory as a commit has it.
     ///
     /// # Errors
-    /// What git says, and files that are no text.
+    /// What git says.
     pub fn thin_at(folder: &Path, revision: &str) -> Result<Self, Error> {
         let git = Git { folder, revision };
-        let listed = git.run(&["ls-tree", "-r", "-z", git.revision()?], None)?;
-        let mut paths = Vec::new();
-        for entry in text(&git, listed)?.split('\0').filter(|entry| !entry.is_empty()) {
+        let listed =
+            git.run(&["ls-tree", "-r", "-z", git.revision()?, "--", "images", "manifests"], None)?;
+        let (mut contents, mut wanted) = (BTreeMap::new(), Vec::new());
+        for entry in String::from_utf8_lossy(&listed).split('\0').filter(|it| !it.is_empty()) {
             let (about, path) =
                 entry.split_once('\t').ok_or_else(|| git.fails("a strange list"))?;
             let [mode, "blob", object] = about.split(' ').collect::<Vec<_>>()[..] else { continue };
-            let is_read = path.starts_with("images/") || path.starts_with("manifests/");
-            if mode.starts_with("100") && is_read {
-                paths.push((path.to_owned(), object.to_owned()));
+            // Others need only be there.
+            let is_read = path.ends_with(IMAGES) || path.ends_with(MANIFEST);
+            match mode.starts_with("100") {
+                true if is_read => wanted.push((path.to_owned(), object.to_owned())),
+                true => drop(contents.insert(path.to_owned(), Vec::new())),
+                false => {}
             }
         }
-        Self::of_tree(&Tree::of_texts(folder, git.contents(paths)?))
+        contents.append(&mut git.contents(wanted)?);
+        Self::of_tree(&Tree::of_contents(folder, contents))
     }
 
     /// Plain manifests as a commit has them; those it does not have are passed over.
     ///
     /// # Errors
-    /// What git says, and files that are no text.
+    /// What git says.
     pub fn plain_at(paths: &[PathBuf], revision: &str) -> Result<Self, Error> {
-        let mut texts = Vec::new();
+        let mut contents = Vec::new();
         for path in paths {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let git = Git { folder: folder.unwrap_or(Path::new(".")), revision };
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let listed = git.run(&["ls-tree", "-z", git.revision()?, "--", &name], None)?;
-            let listed = text(&git, listed)?;
+            let listed = String::from_utf8_lossy(&listed).into_owned();
             let Some(object) = listed.split(['\t', ' ']).nth(2) else { continue };
             let blob = git.run(&["cat-file", "blob", object], None)?;
-            texts.push((path.display().to_string(), text(&git, blob)?));
+            contents.push((path.display().to_string(), blob));
         }
-        Ok(Self::of_plain_texts(texts))
+        Ok(Self::of_plain_contents(contents))
     }
 }
+
+/// What git sets for the hooks it calls (githooks(5)).
+const HOOKS_VARIABLES: [&str; 5] =
+    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"];
 
 struct Git<'a> {
     folder: &'a Path,
@@ -90,29 +99,40 @@ impl Git<'_> {
         }
     }
 
-    /// The texts of files by their paths.
-    fn contents(&self, files: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Error> {
+    /// What files hold, by their paths.
+    fn contents(&self, files: Vec<(String, String)>) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let mut wanted = tempfile::tempfile().map_err(|error| self.fails(error))?;
         let objects: String = files.iter().map(|(_, object)| format!("{object}\n")).collect();
         let ready = wanted.write_all(objects.as_bytes()).and_then(|()| wanted.rewind());
         ready.map_err(|error| self.fails(error))?;
         let answer = self.run(&["cat-file", "--batch"], Some(wanted))?;
         let mut rest = answer.as_slice();
-        let mut texts = BTreeMap::new();
-        for (path, _) in files {
-            let (content, after) = next(rest).ok_or_else(|| self.fails("a strange answer"))?;
+        let mut contents = BTreeMap::new();
+        for (path, object) in files {
+            let missing =
+                || self.fails(format!("{path} cannot be read: it has no object {object}"));
+            let (content, after) = next(rest).ok_or_else(missing)?;
             rest = after;
-            let content = String::from_utf8(content.to_vec());
-            texts.insert(path, content.map_err(|error| self.fails(error))?);
+            contents.insert(path, content.to_vec());
         }
-        Ok(texts)
+        Ok(contents)
     }
 
     fn run(&self, arguments: &[&str], input: Option<std::fs::File>) -> Result<Vec<u8>, Error> {
-        let output = Command::new("git")
+        let mut git = Command::new("git");
+        // A hook's variables name another folder's repository.
+        for name in HOOKS_VARIABLES {
+            git.env_remove(name);
+        }
+        let output = git
             .arg("-C")
             .arg(self.folder)
             .args(arguments)
+            // The repository's configuration is not ours: of a partial clone it names a program that fetches what is
+            // missing.
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_ALLOW_PROTOCOL", "")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
             .stdin(input.map_or_else(Stdio::null, Stdio::from))
             .output()
             .map_err(|error| self.fails(format!("cannot start git: {error}")))?;
@@ -134,8 +154,4 @@ fn next(answer: &[u8]) -> Option<(&[u8], &[u8])> {
     let size: usize = header.rsplit(' ').next()?.parse().ok()?;
     let content = answer.get(end + 1..)?;
     Some((content.get(..size)?, content.get(size + 1..)?))
-}
-
-fn text(git: &Git<'_>, bytes: Vec<u8>) -> Result<String, Error> {
-    String::from_utf8(bytes).map_err(|error| git.fails(error))
 }

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -11,8 +12,10 @@ pub(super) struct Tree {
     /// Relative, with `/` between the parts.
     files: BTreeSet<String>,
     folders: BTreeSet<String>,
+    /// Links to what is not below the folder.
+    astray: BTreeSet<String>,
     /// What is not read from the disk when it is asked for.
-    texts: BTreeMap<String, String>,
+    contents: BTreeMap<String, Vec<u8>>,
 }
 
 /// A manifest is two levels below the folder; what lies much deeper is not even listed.
@@ -21,7 +24,8 @@ const MAX_DEPTH: usize = 8;
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Tree {
-    /// What is on disk. Links to files count as files, those to folders as folders one level down only.
+    /// What is on disk. Links to files count as files, those to folders as folders one level down only. A change
+    /// may bring links; what they show of other files would be told to everybody.
     ///
     /// # Errors
     /// A folder that is not there or cannot be read.
@@ -30,27 +34,28 @@ impl Tree {
             root: root.to_owned(),
             files: BTreeSet::new(),
             folders: BTreeSet::new(),
-            texts: BTreeMap::new(),
+            astray: BTreeSet::new(),
+            contents: BTreeMap::new(),
         };
         tree.walk("", 0)?;
         Ok(tree)
     }
 
     /// What a commit has.
-    pub(super) fn of_texts(root: &Path, texts: BTreeMap<String, String>) -> Self {
-        let files: BTreeSet<String> = texts.keys().cloned().collect();
+    pub(super) fn of_contents(root: &Path, contents: BTreeMap<String, Vec<u8>>) -> Self {
+        let files: BTreeSet<String> = contents.keys().cloned().collect();
         let mut folders = BTreeSet::new();
         for path in &files {
             folders.extend(
                 path.match_indices('/').filter_map(|(end, _)| path.get(..end)).map(str::to_owned),
             );
         }
-        Self { root: root.to_owned(), files, folders, texts }
+        Self { root: root.to_owned(), files, folders, astray: BTreeSet::new(), contents }
     }
 
     /// The same with another text in one file.
     pub(super) fn with_text(mut self, path: String, text: String) -> Self {
-        self.texts.insert(path, text);
+        self.contents.insert(path, text.into_bytes());
         self
     }
 
@@ -60,6 +65,10 @@ impl Tree {
 
     pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
         self.folders.iter().map(String::as_str)
+    }
+
+    pub(super) fn astray(&self) -> impl Iterator<Item = &str> {
+        self.astray.iter().map(String::as_str)
     }
 
     pub(super) fn has_file(&self, path: &str) -> bool {
@@ -78,10 +87,10 @@ impl Tree {
     }
 
     /// # Errors
-    /// A file that cannot be read, is too large or no UTF-8.
-    pub(super) fn text(&self, path: &str) -> Result<String, Error> {
-        match self.texts.get(path) {
-            Some(text) => Ok(text.clone()),
+    /// A file that cannot be read or is too large.
+    pub(super) fn bytes(&self, path: &str) -> Result<Vec<u8>, Error> {
+        match self.contents.get(path) {
+            Some(bytes) => Ok(bytes.clone()),
             None => read(&self.root.join(path)),
         }
     }
@@ -102,9 +111,16 @@ impl Tree {
                     (target.is_file(), target.is_dir() && depth == 1)
                 }),
             };
+            if kind.is_symlink()
+                && (depth > 0 || is_read(&relative))
+                && self.is_astray(&entry.path())
+            {
+                self.astray.insert(relative);
+                continue;
+            }
             if is_folder && depth < MAX_DEPTH {
                 // Beside these two may lie anything.
-                if depth > 0 || matches!(relative.as_str(), "images" | "manifests") {
+                if depth > 0 || is_read(&relative) {
                     self.walk(&relative, depth + 1)?;
                 }
                 self.folders.insert(relative);
@@ -114,16 +130,32 @@ impl Tree {
         }
         Ok(())
     }
+
+    /// Whether a link leads to something that is not below the folder.
+    fn is_astray(&self, link: &Path) -> bool {
+        // What leads nowhere shows nothing.
+        fs::canonicalize(link).is_ok_and(|target| {
+            fs::canonicalize(&self.root).is_ok_and(|root| !target.starts_with(root))
+        })
+    }
 }
 
-/// The text of a file.
+/// Whether anything is read of what has this name right below the folder.
+fn is_read(name: &str) -> bool {
+    matches!(name, "images" | "manifests")
+}
+
+/// What a file holds.
 ///
 /// # Errors
-/// A file that cannot be read, is too large or no UTF-8.
-pub(super) fn read(path: &Path) -> Result<String, Error> {
-    let size = fs::metadata(path).map_err(|error| Error::unreadable(path, error))?.len();
-    if size > MAX_BYTES {
-        return Err(Error::invalid(path, "it is larger than 64 MiB"));
+/// A file that cannot be read or is too large.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    // Not every file says how large it is.
+    let read = fs::File::open(path).and_then(|it| it.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| Error::unreadable(path, error))?;
+    match bytes.len() as u64 > MAX_BYTES {
+        true => Err(Error::invalid(path, "it is larger than 64 MiB")),
+        false => Ok(bytes),
     }
-    fs::read_to_string(path).map_err(|error| Error::unreadable(path, error))
 }

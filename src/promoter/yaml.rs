@@ -1,7 +1,7 @@
 //! YAML as a tree whose scalars keep their source text: `1.10`, `010` and `yes` stay what was written.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
@@ -37,27 +37,46 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
+/// A document, if there is one, and the keys that stand twice in it.
+pub(super) type Parsed<'t> = (Option<Node<'t>>, Vec<Fault>);
+
 /// The one document of `text`, `None` if there is none, and the keys that stand twice in a mapping: the
 /// first of them counts.
 ///
 /// # Errors
 /// What is no YAML.
-pub(super) fn parse(text: &str) -> Result<(Option<Node<'_>>, Vec<Fault>), Fault> {
+pub(super) fn parse(text: &str) -> Result<Parsed<'_>, Fault> {
+    parse_up_to(MAX_NODES, text)
+}
+
+fn parse_up_to(max_nodes: usize, text: &str) -> Result<Parsed<'_>, Fault> {
     let options = granit_parser::options! { emit_comments: false };
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { parser, anchors: HashMap::new(), copied: 0, repeated: Vec::new() };
+    let mut reader = Reader {
+        parser,
+        anchors: HashMap::new(),
+        left: max_nodes,
+        copied: 0,
+        repeated: Vec::new(),
+    };
     let root = reader.document()?;
     Ok((root, reader.repeated))
 }
 
 /// No manifest and no inventory is nested deeper.
 const MAX_DEPTH: usize = 32;
-/// How many nodes aliases may bring: a guard against bombs.
-const MAX_COPIED: usize = 100_000;
+/// How many nodes a file may have. Of the largest manifests that are known none has half a million.
+const MAX_NODES: usize = 4_000_000;
+/// How many nodes anchors may keep and aliases bring: a guard against bombs.
+const MAX_COPIED: usize = 1_000_000;
+/// How many keys that stand twice are told.
+const MAX_REPEATED: usize = 10_000;
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Node<'t>>,
+    /// How many nodes may still come.
+    left: usize,
     copied: usize,
     repeated: Vec<Fault>,
 }
@@ -90,6 +109,7 @@ impl<'t> Reader<'t> {
         if depth > MAX_DEPTH {
             return Err(fault(span, "it is nested too deep"));
         }
+        self.left = self.left.checked_sub(1).ok_or_else(|| fault(span, "it holds too much"))?;
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_null = style == ScalarStyle::Plain
@@ -104,6 +124,7 @@ impl<'t> Reader<'t> {
         };
         let node = Node { at: at(span), value };
         if anchor != 0 {
+            self.copy(&node, span)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -121,7 +142,7 @@ impl<'t> Reader<'t> {
 
     fn map(&mut self, depth: usize) -> Result<Value<'t>, Fault> {
         let mut entries: Vec<Entry<'t>> = Vec::new();
-        let mut keys = HashSet::new();
+        let mut keys: HashMap<Cow<'t, str>, At> = HashMap::new();
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -136,33 +157,44 @@ impl<'t> Reader<'t> {
             };
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth + 1)?;
-            if keys.insert(key.clone()) {
+            let Some(first) = keys.get(&key) else {
+                keys.insert(key.clone(), at);
                 entries.push(Entry { key, at, value });
                 continue;
+            };
+            if self.repeated.len() < MAX_REPEATED {
+                let key = key.escape_debug();
+                let line = first.line;
+                let message = format!("the key `{key}` is there twice, first in line {line}");
+                self.repeated.push(Fault { at, message });
             }
-            let first = entries.iter().find(|entry| entry.key == key).map_or(at, |entry| entry.at);
-            let key = key.escape_debug();
-            let message = format!("the key `{key}` is there twice, first in line {}", first.line);
-            self.repeated.push(Fault { at, message });
         }
     }
 
     fn alias(&mut self, anchor: usize, span: &Span) -> Result<Node<'t>, Fault> {
         // A node that holds itself is known only when it is complete.
-        let node =
-            self.anchors.get(&anchor).ok_or_else(|| fault(span, "this alias holds itself"))?;
+        let node = self.anchors.get(&anchor).cloned();
+        let node = node.ok_or_else(|| fault(span, "this alias holds itself"))?;
+        self.copy(&node, span)?;
+        Ok(Node { at: at(span), ..node })
+    }
+
+    /// Counts what is there once more.
+    fn copy(&mut self, node: &Node<'t>, span: &Span) -> Result<(), Fault> {
         self.copied += node.count();
-        if self.copied > MAX_COPIED {
-            return Err(fault(span, "aliases bring too much"));
+        match self.copied > MAX_COPIED {
+            true => Err(fault(span, "anchors and aliases bring too much")),
+            false => Ok(()),
         }
-        Ok(Node { at: at(span), value: node.value.clone() })
     }
 }
 
 impl Node<'_> {
     fn count(&self) -> usize {
         match &self.value {
-            Value::Null | Value::Text(_) => 1,
+            Value::Null => 1,
+            // A long text weighs more than one node.
+            Value::Text(text) => 1 + text.len() / 64,
             Value::List(entries) => 1 + entries.iter().map(Self::count).sum::<usize>(),
             Value::Map(entries) => 1 + entries.iter().map(|it| 1 + it.value.count()).sum::<usize>(),
         }
@@ -231,8 +263,16 @@ mod tests {
             bomb.push_str(&format!("- &a{level} [{}]\n", [last.as_str(); 10].join(", ")));
         }
         assert!(parse(&bomb).unwrap_err().message.contains("too much"));
+        let nested = format!("{}{}{}", "&a [".repeat(30), "x,".repeat(100_000), "]".repeat(30));
+        assert!(parse(&nested).unwrap_err().message.contains("too much"));
         assert!(parse("&a [*a]").is_err());
         assert_eq!(texts("- &x 1.0\n- *x\n"), ["1.0", "1.0"]);
+    }
+
+    #[test]
+    fn a_file_that_holds_too_much_is_refused() {
+        assert!(parse_up_to(3, "[a, b, c]").unwrap_err().message.contains("too much"));
+        assert!(parse_up_to(4, "[a, b, c]").is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -78,11 +78,7 @@ impl Audit {
             Some(file) => Children::of_file(file, &expected)?,
             None => Children::of_registries(self.reach.client(&accounts)?),
         };
-        let token = self.token_file.as_ref().map(|path| {
-            let text = std::fs::read_to_string(path);
-            text.map(|text| text.trim().to_owned())
-                .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))
-        });
+        let token = self.token_file.as_deref().map(token);
         let (source, good_for) = (self.source, self.reload.0);
         let read = move || {
             let Read { edges, problems, .. } = source.read(false).map_err(|it| it.message)?;
@@ -120,6 +116,16 @@ impl Audit {
             })
             .await;
         Ok(())
+    }
+}
+
+/// What stands in a file. Everybody shows an empty token.
+fn token(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
+    match text.trim() {
+        "" => Err(Failure::input(format!("{} holds no token", path.display()))),
+        token => Ok(token.to_owned()),
     }
 }
 

@@ -99,7 +99,7 @@ impl Serialize for Checked {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { read: Read { manifests, edges, problems, .. }, list_edges } = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("manifests", manifests)?;
+        map.serialize_entry("manifests", &manifests.len())?;
         map.serialize_entry("edge_count", &edges.len())?;
         if *list_edges {
             map.serialize_entry("edges", edges)?;
@@ -116,7 +116,7 @@ impl Report for Checked {
             edges.iter().try_for_each(|edge| writeln!(out, "{edge}"))?;
         }
         write_problems(problems, out)?;
-        let (edges, problems) = (edges.len(), problems.len());
+        let (manifests, edges, problems) = (manifests.len(), edges.len(), problems.len());
         writeln!(out, "{manifests} manifests, {edges} edges, {problems} problems")
     }
 

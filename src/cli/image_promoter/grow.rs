@@ -67,7 +67,7 @@ impl Grow {
         let mut manifests = Manifests::thin(&self.thin_manifest_dir)?;
         Edges::of(&mut manifests);
         if manifests.problems().has_errors() {
-            return Ok(Judged::Wrong(manifests.into_problems()));
+            return Ok(Judged::Wrong(manifests.take_problems()));
         }
         let filters = Filters { images: self.image, digests: self.digest, tags: self.tag };
         let listing = match &self.reach.file {

@@ -35,7 +35,7 @@ pub(super) struct Source {
 /// What was read.
 #[derive(Debug)]
 pub(super) struct Read {
-    pub(super) manifests: usize,
+    pub(super) manifests: Manifests,
     pub(super) edges: Edges,
     pub(super) problems: Problems,
     /// Registry and who one is there.
@@ -69,11 +69,16 @@ impl Source {
         let accounts = manifests.accounts();
         let accounts = accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();
         let destinations = manifests.destinations().map(str::to_owned).collect();
-        let (count, mut problems) = (manifests.len(), manifests.into_problems());
+        let problems = self.named(manifests.take_problems());
+        Ok(Read { manifests, edges, problems, accounts, destinations })
+    }
+
+    /// With the names of files that are wanted.
+    pub(super) fn named(&self, mut problems: Problems) -> Problems {
         if let Some(folder) = &self.relative_to {
             problems.relative_to(folder);
         }
-        Ok(Read { manifests: count, edges, problems, accounts, destinations })
+        problems
     }
 }
 

@@ -4,12 +4,12 @@ use clap::Args;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::manifests::{Judged, Read, Source};
+use super::manifests::{Judged, Read, Source, serialize_problems};
 use super::reach::Reach;
 use crate::cli::exit::Failure;
 use crate::cli::output::Report;
 use crate::client::Client;
-use crate::promoter::{self, Asking, Failed, Inventory, Planned, Shard};
+use crate::promoter::{self, Asking, Failed, Inventory, Planned, Problems, Shard};
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {
@@ -42,6 +42,8 @@ pub(super) struct Rules {
 pub(super) struct Outline {
     pub(super) planned: Planned,
     pub(super) failures: Vec<Failed>,
+    /// What is wrong with manifests, and on the lines that ask for it what a rule forbids.
+    problems: Problems,
 }
 
 impl Plan {
@@ -61,7 +63,8 @@ impl Rules {
         source: &Source,
         reach: &Reach,
     ) -> Result<Judged<(Outline, Client)>, Failure> {
-        let Read { mut edges, problems, accounts, .. } = source.read(self.keep_going)?;
+        let Read { manifests, mut edges, mut problems, accounts, .. } =
+            source.read(self.keep_going)?;
         if problems.has_errors() && !self.keep_going {
             return Ok(Judged::Wrong(problems));
         }
@@ -82,7 +85,8 @@ impl Rules {
         };
         let plan = promoter::Plan::new(&edges, &inventory);
         let planned = Planned { edges, inventory, plan, allow_lost: self.allow_lost };
-        Ok(Judged::Fine((Outline { planned, failures }, client)))
+        problems.extend(source.named(manifests.objected(&planned)));
+        Ok(Judged::Fine((Outline { planned, failures, problems }, client)))
     }
 }
 
@@ -91,6 +95,7 @@ impl Serialize for Outline {
         let mut map = serializer.serialize_map(None)?;
         self.planned.serialize_entries(&mut map)?;
         map.serialize_entry("failures", &self.failures)?;
+        serialize_problems(&mut map, &self.problems)?;
         map.end()
     }
 }

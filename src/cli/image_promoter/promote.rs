@@ -47,7 +47,7 @@ impl Promote {
             let reason = "what a file says may be old: --confirm asks the registries, leave --inventory away";
             return Err(Failure::input(reason));
         }
-        let (Outline { planned, failures }, client) =
+        let (Outline { planned, failures, .. }, client) =
             match self.rules.outline(&self.source, &self.reach).await? {
                 Judged::Fine(outline) => outline,
                 Judged::Wrong(problems) => return Ok(Judged::Wrong(problems)),

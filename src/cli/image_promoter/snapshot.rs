@@ -10,7 +10,7 @@ use crate::cli::args::Common;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Format, Report};
 use crate::oci::Tag;
-use crate::promoter::{Details, Listing, Style};
+use crate::promoter::{Contents, Details, Listing, Style};
 
 #[derive(Debug, Args)]
 pub(super) struct Snapshot {
@@ -73,7 +73,8 @@ impl Snapshot {
             (None, Some(registry), Some(file)) => Listing::read(file, registry)?,
             (None, Some(registry), None) => {
                 let client = self.reach.client(&[])?;
-                let details = if self.minimal { Details::Children } else { Details::None };
+                let read = Contents::default();
+                let details = if self.minimal { Details::Children(&read) } else { Details::None };
                 Listing::ask(&client, registry, self.reach.parallel(), details).await?
             }
             (None, None, _) => return Err(Failure::input("give REGISTRY or --of-manifests")),

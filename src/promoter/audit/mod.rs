@@ -6,6 +6,8 @@ mod listen;
 mod state;
 mod verdict;
 
+#[cfg(feature = "fuzzing")]
+pub(super) use self::event::Action;
 pub use self::event::{Event, Malformed, events};
 pub use self::expected::Expected;
 pub use self::listen::{Auditor, Manifested};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::expected::{Expected, Repository};
 use crate::client::Client;
 use crate::promoter::Error;
-use crate::promoter::inventory::Details;
+use crate::promoter::inventory::{Contents, Details};
 use crate::promoter::listing::{Listing, Manifest};
 use crate::promoter::sha256::Sha256;
 
@@ -80,10 +80,11 @@ pub async fn audit(
 ) -> Result<Audited, Error> {
     let mut audited = Audited::default();
     let mut seen = HashSet::new();
+    let read = Contents::default();
     for registry in outermost(registries) {
         let listing = match inventory {
             Some(file) => Listing::read(file, registry)?,
-            None => Listing::ask(client, registry, parallel, Details::All).await?,
+            None => Listing::ask(client, registry, parallel, Details::All(&read)).await?,
         };
         for (image, digests) in listing.images() {
             let path = format!("{registry}/{image}");

@@ -1,6 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::event::{Action, Event};
@@ -44,6 +45,8 @@ enum Source {
 
 /// No index is nested deeper.
 const MAX_DEPTH: usize = 8;
+/// How many indexes are read at once.
+const PARALLEL: usize = 16;
 /// How many indexes are remembered.
 const MOST_KNOWN: usize = 100_000;
 
@@ -110,11 +113,21 @@ impl Verdict {
         repository: &Repository,
         children: &Children,
     ) -> Result<Self, Error> {
-        for (source, listed) in &repository.sources {
-            for parent in listed {
-                if children.has(source, *parent, digest).await? {
-                    return Ok(Self::verified(format!("child of {parent}")));
-                }
+        let (sources, listed): (Vec<&String>, Vec<_>) = repository.sources.iter().unzip();
+        let parents = listed.into_iter().enumerate();
+        let parents: Vec<(usize, Sha256)> =
+            parents.flat_map(|(place, all)| all.iter().map(move |it| (place, *it))).collect();
+        let sources = sources.as_slice();
+        // A repository may have thousands, and who tells of the change waits.
+        let mut looks = stream::iter(parents)
+            .map(async |(place, parent): (usize, Sha256)| match sources.get(place) {
+                Some(source) => Ok((parent, children.has(source, parent, digest).await?)),
+                None => Ok::<_, Error>((parent, false)),
+            })
+            .buffered(PARALLEL);
+        while let Some((parent, has)) = looks.try_next().await? {
+            if has {
+                return Ok(Self::verified(format!("child of {parent}")));
             }
         }
         Ok(Self::rejected("could not validate"))
@@ -164,6 +177,12 @@ impl Children {
             }
         }
         Ok(Self { from: Source::File(held), known: Mutex::default() })
+    }
+
+    /// What nobody tells anything of.
+    #[cfg(feature = "fuzzing")]
+    pub(in crate::promoter) fn none() -> Self {
+        Self { from: Source::File(HashMap::new()), known: Mutex::default() }
     }
 
     /// Whether an index of a repository lists a digest, itself or through others.

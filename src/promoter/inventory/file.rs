@@ -51,7 +51,8 @@ pub(crate) fn read_file(path: &Path, sink: &mut dyn Sink) -> Result<(), Error> {
         }
     }
     if first != *b"{" {
-        let text = tree::read(path)?;
+        let text = String::from_utf8(tree::read(path)?);
+        let text = text.map_err(|_| Error::invalid(path, "no inventory: it is no UTF-8"))?;
         return read_yaml(&text, sink).map_err(|reason| Error::invalid(path, reason));
     }
     let mut json = serde_json::Deserializer::from_reader(first.chain(file));
@@ -216,7 +217,11 @@ impl Visitor<'_> for Text<'_> {
     }
 }
 
-fn read_yaml(text: &str, sink: &mut dyn Sink) -> Result<(), String> {
+/// Reads an inventory as YAML.
+///
+/// # Errors
+/// What is none, and where.
+pub(crate) fn read_yaml(text: &str, sink: &mut dyn Sink) -> Result<(), String> {
     let shown = |fault: yaml::Fault| format!("line {}: {}", fault.at.line, fault.message);
     let (root, repeated) = yaml::parse(text).map_err(shown)?;
     if let Some(fault) = repeated.into_iter().next() {

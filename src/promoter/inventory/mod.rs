@@ -5,7 +5,9 @@ mod held;
 mod network;
 mod walk;
 
+#[cfg(feature = "fuzzing")]
+pub(super) use self::file::read_yaml;
 pub(super) use self::file::{Sink, read_file};
 pub use self::held::Inventory;
 pub use self::network::Asking;
-pub use self::walk::Details;
+pub use self::walk::{Contents, Details};

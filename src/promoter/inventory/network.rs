@@ -1,7 +1,7 @@
 //! Asks the registries.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -24,6 +24,8 @@ pub struct Asking<'a> {
     keep_going: bool,
     /// Whether the lists of a registry tell digests, where that is known.
     tells_digests: Mutex<HashMap<Registry, bool>>,
+    /// Registries that there was no connection to, and why.
+    unreachable: Mutex<HashMap<Registry, String>>,
 }
 
 /// What is to be known of one repository.
@@ -44,7 +46,13 @@ impl<'a> Asking<'a> {
     /// So many questions at once; a repository that cannot be asked may be no reason to stop.
     #[must_use]
     pub fn new(client: &'a Client, parallel: usize, keep_going: bool) -> Self {
-        Self { client, parallel: parallel.max(1), keep_going, tells_digests: Mutex::default() }
+        Self {
+            client,
+            parallel: parallel.max(1),
+            keep_going,
+            tells_digests: Mutex::default(),
+            unreachable: Mutex::default(),
+        }
     }
 
     /// What is in the repositories of all edges, destinations first: of their sources only those are asked
@@ -83,12 +91,25 @@ impl<'a> Asking<'a> {
         let questions = wanted.into_iter().map(async |(number, wanted)| {
             let path = edges.repository(number);
             let (registry, name) = place(path)?;
+            // It would take as long again for each of its repositories.
+            if let Some(reason) = lock(&self.unreachable).get(&registry) {
+                return Ok((number, Err(Failed::new(path, reason))));
+            }
             let repository = self.client.repository(&registry, &name);
-            Ok::<_, Error>((number, path, self.ask(&repository, &wanted).await))
+            match self.ask(&repository, &wanted).await {
+                Ok(found) => Ok((number, Ok(found))),
+                Err(error) if self.keep_going => {
+                    if error.is_unreachable() {
+                        lock(&self.unreachable).insert(registry, error.to_string());
+                    }
+                    Ok((number, Err(Failed::new(path, &error))))
+                }
+                Err(error) => Err(Error::from(error)),
+            }
         });
         let mut answers = stream::iter(questions).buffer_unordered(self.parallel);
         let mut failed = Vec::new();
-        while let Some((number, path, found)) = answers.try_next().await? {
+        while let Some((number, found)) = answers.try_next().await? {
             match found {
                 Ok(found) => {
                     found.digests.iter().for_each(|digest| builder.holds(number, *digest));
@@ -96,8 +117,7 @@ impl<'a> Asking<'a> {
                         builder.tagged(number, tag.as_str(), *digest);
                     }
                 }
-                Err(error) if self.keep_going => failed.push(Failed::new(path, &error)),
-                Err(error) => return Err(error.into()),
+                Err(failure) => failed.push(failure),
             }
         }
         failed.sort_by(|left, right| left.item.cmp(&right.item));
@@ -151,14 +171,16 @@ impl<'a> Asking<'a> {
     }
 
     fn known(&self, registry: &Registry) -> Option<bool> {
-        let known = self.tells_digests.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(registry).copied()
+        lock(&self.tells_digests).get(registry).copied()
     }
 
     fn learn(&self, registry: &Registry, tells_digests: bool) {
-        let mut known = self.tells_digests.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(registry.clone(), tells_digests);
+        lock(&self.tells_digests).insert(registry.clone(), tells_digests);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Found {

@@ -1,12 +1,16 @@
 //! Lists all that is below a path of a registry.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
 
-use crate::client::{self, Client, ListedManifest, Repository};
+use crate::client::{self, Client, Extended, ListedManifest, Repository};
 use crate::oci::{Descriptor, Digest, Reference, Registry, RepositoryName, media_type};
 use crate::promoter::Error;
 use crate::promoter::listing::{Listing, below};
 use crate::promoter::place::place;
+use crate::promoter::sha256::Sha256;
 
 /// No registry has more; one that goes on naming others is not followed without end.
 const MOST_REPOSITORIES: usize = 100_000;
@@ -22,75 +26,109 @@ impl Listing {
         client: &Client,
         path: &str,
         parallel: usize,
-        details: Details,
+        details: Details<'_>,
     ) -> Result<Self, Error> {
         let path = path.trim_end_matches('/');
         let parallel = parallel.max(1);
-        let seen = match path.contains('/') {
-            true => {
-                let (registry, name) = place(path)?;
-                let root = client.repository(&registry, &name);
-                match root.listing().await?.and_then(|listing| listing.extended) {
-                    Some(extended) => {
-                        let root =
-                            Seen { name, manifests: extended.manifests, below: extended.children };
-                        walk(client, &registry, root, parallel).await?
-                    }
-                    None => catalogued(client, &registry, Some(&name), parallel).await?,
-                }
-            }
-            false => {
-                let registry = path
-                    .parse()
-                    .map_err(|error: crate::oci::Error| Error::Argument(error.to_string()))?;
-                catalogued(client, &registry, None, parallel).await?
-            }
-        };
         let host = path.split('/').next().unwrap_or(path);
         let (registry, _) = place(&format!("{host}/x"))?;
         let mut listing = Self::default();
-        let mut indexes = Vec::new();
-        for Seen { name, manifests, .. } in seen {
+        let (mut indexes, mut bare) = (Vec::new(), Vec::new());
+        for Seen { name, manifests, .. } in seen(client, path, &registry, parallel).await? {
             let full = format!("{host}/{name}");
             let Some(image) = below(&full, path) else { continue };
             for ListedManifest { digest, tags, media_type } in manifests {
-                let Ok(sha256) = digest.as_str().parse() else { continue };
-                listing.manifest(image, sha256).tags.extend(tags);
+                let Ok(digest) = digest.as_str().parse() else { continue };
+                let held = listing.manifest(image, digest);
+                held.tags.extend(tags);
                 let is_index = media_type.is_some_and(|it| media_type::is_index(&it));
-                // Only what has no tag is asked what it is attached to.
-                let is_attached =
-                    details == Details::All && listing.manifest(image, sha256).tags.is_empty();
-                if details != Details::None && (is_index || is_attached) {
-                    indexes.push((image.to_owned(), client.repository(&registry, &name), sha256));
+                if is_index || held.tags.is_empty() {
+                    let repository = client.repository(&registry, &name);
+                    let place = Place { image: image.to_owned(), repository, digest };
+                    if is_index { indexes.push(place) } else { bare.push(place) }
                 }
             }
         }
-        let read = indexes.into_iter().map(async |(image, repository, digest)| {
-            let manifest = repository.manifest(&Digest::from(digest).into()).await?;
-            Ok::<_, client::Error>((image, digest, manifest))
-        });
-        let mut read = stream::iter(read).buffer_unordered(parallel);
-        while let Some((image, digest, manifest)) = read.try_next().await? {
-            // It may have gone meanwhile.
-            let Some(manifest) = manifest else { continue };
-            let sha256 = |descriptor: &Descriptor| descriptor.digest.as_str().parse().ok();
-            let listed = listing.manifest(&image, digest);
-            listed.children = manifest.children().iter().filter_map(sha256).collect();
-            listed.subject = manifest.subject().and_then(sha256);
+        if let Details::Children(read) | Details::All(read) = details {
+            listing.look_into(indexes, parallel, read).await?;
+        }
+        if let Details::All(read) = details {
+            // What is part of something is attached to nothing.
+            let parts = listing.parts();
+            bare.retain(|place| !parts.contains(&place.digest));
+            listing.look_into(bare, parallel, read).await?;
         }
         Ok(listing.sorted())
+    }
+
+    async fn look_into(
+        &mut self,
+        places: Vec<Place>,
+        parallel: usize,
+        known: &Contents,
+    ) -> Result<(), Error> {
+        let read = places.into_iter().map(async |place: Place| {
+            let content = known.of(&place).await?;
+            Ok::<_, client::Error>((place, content))
+        });
+        let mut read = stream::iter(read).buffer_unordered(parallel);
+        while let Some((place, content)) = read.try_next().await? {
+            // It may have gone meanwhile.
+            let Some(content) = content else { continue };
+            let listed = self.manifest(&place.image, place.digest);
+            listed.children.clone_from(&content.children);
+            listed.subject = content.subject;
+        }
+        Ok(())
+    }
+}
+
+/// One manifest in a repository.
+struct Place {
+    image: String,
+    repository: Repository,
+    digest: Sha256,
+}
+
+/// What manifests hold, by digest: the same is in many registries, and read once.
+#[derive(Debug, Default)]
+pub struct Contents(Mutex<HashMap<Sha256, Arc<Content>>>);
+
+#[derive(Debug)]
+struct Content {
+    children: Vec<Sha256>,
+    subject: Option<Sha256>,
+}
+
+impl Contents {
+    async fn of(&self, place: &Place) -> Result<Option<Arc<Content>>, client::Error> {
+        let known = self.lock().get(&place.digest).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let reference = Digest::from(place.digest).into();
+        let Some(manifest) = place.repository.manifest(&reference).await? else { return Ok(None) };
+        let sha256 = |descriptor: &Descriptor| descriptor.digest.as_str().parse().ok();
+        let children = manifest.children().iter().filter_map(sha256).collect();
+        let content = Arc::new(Content { children, subject: manifest.subject().and_then(sha256) });
+        self.lock().insert(place.digest, Arc::clone(&content));
+        Ok(Some(content))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Sha256, Arc<Content>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What is read beside the lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Details {
+#[derive(Debug, Clone, Copy)]
+pub enum Details<'r> {
     /// Nothing.
     None,
     /// What indexes list.
-    Children,
+    Children(&'r Contents),
     /// Also what is attached to what.
-    All,
+    All(&'r Contents),
 }
 
 /// One repository as it was found.
@@ -99,6 +137,25 @@ struct Seen {
     manifests: Vec<ListedManifest>,
     /// Repositories right below it.
     below: Vec<String>,
+}
+
+/// The repositories at and below a path.
+async fn seen(
+    client: &Client,
+    path: &str,
+    registry: &Registry,
+    parallel: usize,
+) -> Result<Vec<Seen>, Error> {
+    if !path.contains('/') {
+        return catalogued(client, registry, None, parallel).await;
+    }
+    let (_, name) = place(path)?;
+    match client.repository(registry, &name).listing().await?.and_then(|it| it.extended) {
+        Some(Extended { manifests, children: below }) => {
+            walk(client, registry, Seen { name, manifests, below }, parallel).await
+        }
+        None => catalogued(client, registry, Some(&name), parallel).await,
+    }
 }
 
 /// All repositories below one of a registry that tells of its children.

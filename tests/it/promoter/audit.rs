@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use zuul_images::oci::Manifest;
 
 use super::{cases, described, document, plain, promoter, strings, text};
 use crate::support::clients;
@@ -14,7 +15,7 @@ use crate::support::faulty::Faulty;
 use crate::support::http::send;
 use crate::support::images::push_index;
 use crate::support::process::Served;
-use crate::support::sample::{bytes, image, index};
+use crate::support::sample::{Sample, bytes, image, index, referrer};
 
 /// A listening audit.
 struct Audit {
@@ -176,6 +177,40 @@ async fn a_source_that_cannot_be_read_gives_no_verdict_but_is_told_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parts_of_the_index_of_the_case_have_it_for_their_parent() {
+    let cases = cases::all("10-registry-reading.yaml", 8);
+    let case = cases.iter().find(|it| cases::id(it) == "index-children").unwrap();
+    let root = Manifest::parse(case["index"].to_string().into(), None).unwrap();
+    let parent = root.digest().to_string();
+    let source = Faulty::start().await;
+    source.memory.hold("s/app", "1", &Sample { root, below: Vec::new(), blobs: Vec::new() });
+    let manifest = format!(
+        "registries:\n- name: {}/s\n  src: true\n- name: us.gcr.io/prod\n\
+         images:\n- name: app\n  dmap: {{{parent}: ['1']}}\n",
+        source.address
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = promoter("audit");
+    command.args(["--listen", "127.0.0.1:0", "--no-ambient-config"]);
+    command.args(["--plain-http", &source.address.to_string()]);
+    plain(&mut command, folder.path(), &json!([manifest]));
+    let audit = Audit { served: Served::start_as(command), _folder: folder };
+    let judge = |digest: &str| {
+        let event = json!({"action": "INSERT", "digest": format!("us.gcr.io/prod/app@{digest}")});
+        audit.tell("/", &[], &pushed(&event)).1["verdicts"][0]["reason"].clone()
+    };
+    let named = case["index_of"].as_str().unwrap();
+    let parents = case["expect_parents"].as_object().unwrap();
+    assert_eq!(parents.len(), 2);
+    for (child, of) in parents {
+        let of = of.as_str().unwrap().replace(named, &parent);
+        assert_eq!(judge(child), format!("child of {of}"), "{child}");
+    }
+    assert_eq!(judge(named), "could not validate");
+    assert_eq!(source.count(http::Method::GET, &parent), 1, "it is read once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_debians_registry_tells_of_a_push_is_judged() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let debian = Distribution::start_notifying(&format!("http://127.0.0.1:{port}/events"));
@@ -261,6 +296,39 @@ async fn an_audit_names_what_is_unknown_moved_and_missing() {
         missing.iter().map(|it| it["repository"].as_str().unwrap().to_owned()).collect();
     assert_eq!(places.iter().filter(|it| it.ends_with("prod/app")).count(), 1, "{found}");
     assert_eq!(places.iter().filter(|it| it.ends_with("prod/sub/app")).count(), 3, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_reads_an_index_once_for_all_registries_and_its_parts_never() {
+    let regions = [Faulty::start().await, Faulty::start().await];
+    let part = image("part", &[bytes("p", 10)]);
+    let listed = index(&[("amd64", part.clone())]);
+    let attached = referrer(listed.root.digest(), "application/spdx+json", &bytes("sbom", 10));
+    let mut registries = String::new();
+    for region in &regions {
+        *region.memory.tells_manifests.lock().unwrap() = true;
+        region.memory.hold("prod/app", "1", &listed);
+        region.memory.hold_untagged("prod/app", &attached);
+        registries.push_str(&format!("- name: {}/prod\n", region.address));
+    }
+    let manifest = format!(
+        "registries:\n- name: gcr.io/s\n  src: true\n{registries}images:\n- name: app\n  dmap: {{{}: ['1']}}\n",
+        listed.root.digest()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = promoter("audit");
+    command.args(["--no-ambient-config"]);
+    for region in &regions {
+        command.args(["--plain-http", &region.address.to_string()]);
+    }
+    plain(&mut command, folder.path(), &json!([manifest]));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let read: Vec<String> = regions.iter().flat_map(Faulty::requests).collect();
+    let read: Vec<&String> = read.iter().filter(|it| it.contains("/manifests/")).collect();
+    let paths =
+        [&listed, &attached].map(|it| format!("GET /v2/prod/app/manifests/{}", it.root.digest()));
+    assert_eq!(read, paths.iter().collect::<Vec<_>>());
 }
 
 /// `app` from `gcr.io/s` to `us.gcr.io/prod`, and its digest with the tag `1`.

@@ -110,6 +110,30 @@ fn nothing_is_written_before_it_is_confirmed() {
 }
 
 #[test]
+fn what_grows_behind_a_link_is_the_file() {
+    let folder = thin("");
+    let (file, link) = (folder.path().join("images/shared.list"), folder.path().join(IMAGES));
+    fs::rename(&link, &file).unwrap();
+    std::os::unix::fs::symlink("../shared.list", &link).unwrap();
+    let staging = json!({"b": {format!("sha256:{}", "a".repeat(64)): ["1"]}});
+    let output = grow(folder.path(), &staging, &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&file).unwrap().starts_with("- name: b\n"));
+}
+
+#[test]
+fn an_image_that_is_called_null_is_still_a_name() {
+    let folder = thin("");
+    let staging = json!({"null": {format!("sha256:{}", "a".repeat(64)): ["1"]}});
+    for added in [1, 0] {
+        let output = grow(folder.path(), &staging, &[]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(document(&output)["added"].as_array().unwrap().len(), added);
+    }
+}
+
+#[test]
 fn a_tag_that_another_manifest_has_elsewhere_is_refused() {
     let folder = thin("");
     let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));

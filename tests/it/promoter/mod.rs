@@ -1,13 +1,17 @@
 //! `image-promoter`: what it makes of manifests and of registries.
 
+mod attached;
 mod audit;
 mod cases;
 mod grow;
+mod hostile;
 mod manifests;
 mod plan;
 mod promote;
 mod registries;
+mod requests;
 mod since;
+mod site;
 mod snapshot;
 
 use std::fs;

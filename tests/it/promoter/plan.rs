@@ -58,6 +58,27 @@ fn a_lost_source_hides_no_tag_move() {
 }
 
 #[test]
+fn what_refuses_a_plan_is_a_comment_on_the_line_that_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = manifest(&[("a", "1"), ("b", "2"), ("c", "3")])
+        .replace("gcr.io/d", "gcr.io/d\n- name: gcr.io/e");
+    let inventory = json!({"gcr.io/s": {"x": {digest("b"): [], digest("c"): []}},
+        "gcr.io/d": {"x": {digest("e"): ["2"]}}, "gcr.io/e": {"x": {digest("e"): ["2"]}}});
+    let comments = |options: &[&str]| {
+        let options = [&["--relative-to", folder.path().to_str().unwrap()], options].concat();
+        let found = document(&plan(folder.path(), &json!([manifest]), &inventory, &options));
+        described(&found);
+        found["zuul"]["file_comments"]["0.yaml"].clone()
+    };
+    let moved = json!({"line": 10, "level": "error", "message": format!(
+        "gcr.io/d/x:2: the tag would move from {} to {}, and 1 more", digest("e"), digest("b"))});
+    let lost = json!({"line": 9, "level": "error", "message": format!(
+        "gcr.io/d/x:1: gcr.io/s/x@{} is not there any more, and 1 more", digest("a"))});
+    assert_eq!(comments(&[]), json!([lost, moved]));
+    assert_eq!(comments(&["--allow-lost"]), json!([moved]));
+}
+
+#[test]
 fn a_tag_never_moves_even_where_lost_images_are_passed_over() {
     let found = refused(&["--allow-lost"]);
     assert_eq!(found["error"]["kind"], "refused");
@@ -136,7 +157,20 @@ fn an_inventory_that_is_none_is_wrong_input() {
 fn a_repository_is_the_same_however_it_is_split_into_registry_and_image() {
     for case in cases::all("07-registry-path-splitting.yaml", 8) {
         let (known, expected) = (&case["known_registries"], &case["expect"]);
-        let Some(image) = expected["image"].as_str() else { continue };
+        let Some(image) = expected["image"].as_str() else {
+            // Nothing goes to a registry that no manifest names, so what it holds does not matter.
+            let inventory =
+                json!({case["repository"].as_str().unwrap(): {"x": {digest("a"): ["1"]}}});
+            let folder = tempfile::tempdir().unwrap();
+            let manifests = json!([manifest(&[("a", "1")])]);
+            let found = document(&plan(folder.path(), &manifests, &inventory, &[]));
+            assert_eq!(
+                (&found["in_place"], &found["edge_count"]),
+                (&json!(0), &json!(1)),
+                "{case}"
+            );
+            continue;
+        };
         let registry = expected["registry"].as_str().unwrap();
         let repository = case["repository"].as_str().unwrap();
         let mut known = strings(known);

@@ -1,86 +1,15 @@
 //! Promotion between real registries: ours, Debian's, and one that lists as Google's do.
 
-use std::process::Output;
-
 use http::Method;
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use zuul_images::client::{Client, Repository};
-use zuul_images::oci::{Digest, Reference};
+use serde_json::json;
 
+use super::site::{PLATFORMS, Site};
 use super::{described, document, plain, promoter, text};
 use crate::support::clients;
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
-use crate::support::images::{self, digest_of, push_index, push_referrer};
-use crate::support::programs::RegistryProcess;
-
-/// Images come from the registry that lists as Google's do; ours and Debian's get them.
-struct Site {
-    source: Faulty,
-    ours: RegistryProcess,
-    debian: Distribution,
-    folder: TempDir,
-}
-
-impl Site {
-    async fn start() -> Self {
-        let source = Faulty::start().await;
-        *source.memory.tells_manifests.lock().unwrap() = true;
-        *source.memory.lists_referrers.lock().unwrap() = true;
-        let (ours, debian) = (RegistryProcess::start(), Distribution::start());
-        Self { source, ours, debian, folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn client(&self) -> Client {
-        clients::client(&[&self.source.registry(), &self.debian.registry()], Default::default())
-    }
-
-    fn source(&self, name: &str) -> Repository {
-        self.client().repository(&self.source.registry(), &name.parse().unwrap())
-    }
-
-    fn debian(&self, name: &str) -> Repository {
-        self.client().repository(&self.debian.registry(), &name.parse().unwrap())
-    }
-
-    fn ours(&self, name: &str) -> Repository {
-        images::repository(&self.ours.login(), name)
-    }
-
-    /// `team/NAME` with its digests and their tags, to both.
-    fn manifest(&self, name: &str, digests: &[(&Digest, Value)]) -> String {
-        let (source, ours) = (&self.source.address, &self.ours.address);
-        let debian = self.debian.registry();
-        let digests: String =
-            digests.iter().map(|(digest, tags)| format!("    {digest}: {tags}\n")).collect();
-        format!(
-            "registries:\n- name: {source}/staging\n  src: true\n- name: {ours}/prod\n- name: {debian}/prod\n\
-             images:\n- name: {name}\n  dmap:\n{digests}"
-        )
-    }
-
-    fn run(&self, command: &str, manifests: &[String], options: &[&str]) -> Output {
-        let mut command = promoter(command);
-        command
-            .args(["--no-ambient-config", "--output", "json", "--plain-http"])
-            .args([&self.source.address.to_string(), "--plain-http"])
-            .args([&self.debian.registry().to_string(), "--ca-file", &self.ours.ca_file()])
-            .arg("--credentials")
-            .arg(self.ours.credentials())
-            .args(options);
-        plain(&mut command, self.folder.path(), &json!(manifests));
-        command.output().unwrap()
-    }
-
-    fn promote(&self, manifests: &[String], options: &[&str]) -> Value {
-        let output = self.run("promote", manifests, &[&["--confirm"], options].concat());
-        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-        document(&output)
-    }
-}
-
-const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+use crate::support::images::{digest_of, push_image, push_index, push_referrer};
+use zuul_images::oci::Reference;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_are_promoted_to_every_destination_and_then_there_is_nothing_to_do() {
@@ -222,32 +151,10 @@ async fn a_tag_that_somebody_sets_meanwhile_is_not_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signatures_that_a_destination_lacks_are_carried_on_a_rerun() {
-    let site = Site::start().await;
-    let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
-    let manifests = [site.manifest("a", &[(&app, json!(["1"]))])];
-    site.promote(&manifests, &[]);
-    let late =
-        push_referrer(&site.source("staging/a"), &app, "application/vnd.example.signature").await;
-    let left = site.promote(&manifests, &["--no-repair"]);
-    assert_eq!(left["referrers_written"], 0, "{left}");
-    let done = site.promote(&manifests, &[]);
-    assert_eq!(
-        (done["written"].clone(), done["referrers_written"].clone()),
-        (json!(0), json!(2)),
-        "{done}"
-    );
-    for place in [site.debian("prod/a"), site.ours("prod/a")] {
-        assert_eq!(place.referrers(&app).await.unwrap()[0]["digest"], late.digest().as_str());
-    }
-    assert_eq!(site.promote(&manifests, &[])["referrers_written"], 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_lacks_a_platform_is_refused_where_all_are_required() {
     let site = Site::start().await;
     let lame = push_index(&site.source("staging/a"), "x", "a", &["linux/amd64"]).await;
-    let single = images::push_image(&site.source("staging/a"), Some("y"), "b", "linux/amd64").await;
+    let single = push_image(&site.source("staging/a"), Some("y"), "b", "linux/amd64").await;
     let required = ["--require-platforms", "linux/amd64,linux/arm64", "--confirm"];
     for digest in [&lame, single.digest()] {
         let manifests = [site.manifest("a", &[(digest, json!(["1"]))])];

@@ -5,7 +5,7 @@ use std::process::Output;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{cases, document, plain, promoter, strings, text};
+use super::{cases, document, plain, promoter, text};
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::images::{push_image, push_index};
@@ -115,6 +115,24 @@ async fn what_cannot_be_asked_is_named_and_the_rest_planned_when_that_is_wanted(
     assert_eq!(found["copies"].as_array().unwrap().len(), 1, "{found}");
 }
 
+#[test]
+fn a_registry_that_cannot_be_reached_is_not_tried_for_each_of_its_repositories() {
+    let image =
+        |number| format!("- name: x{number}\n  dmap: {{sha256:{}: ['1']}}\n", "a".repeat(64));
+    let images: String = (0..200).map(image).collect();
+    let manifest = format!(
+        "registries:\n- name: 127.0.0.1:1/s\n  src: true\n- name: 127.0.0.1:1/d\nimages:\n{images}"
+    );
+    let options = ["--retries", "1", "--keep-going", "--parallel", "8"];
+    let output = plan(&manifest, "127.0.0.1:1", &options);
+    assert_eq!(output.status.code(), Some(1));
+    let failures = document(&output)["failures"].as_array().unwrap().clone();
+    assert!(failures.len() >= 200, "each is named");
+    assert!(failures.iter().all(|it| it["message"].as_str().unwrap().contains("no connection")));
+    let tries = text(&output.stderr).matches("trying again").count();
+    assert!((1..=8).contains(&tries), "{tries}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_without_googles_list_is_asked_for_no_more_than_it_takes() {
     let server = Faulty::start().await;
@@ -198,15 +216,4 @@ fn manifest(source: &str, destination: &str, hex: &str) -> String {
         "registries:\n- name: {source}\n  src: true\n- name: {destination}\n\
          images:\n- name: x\n  dmap:\n    sha256:{hex}: ['1']\n"
     )
-}
-
-#[test]
-fn every_case_of_reading_is_played() {
-    let cases = cases::all("10-registry-reading.yaml", 8);
-    let left: Vec<&str> =
-        cases.iter().filter(|case| case["responses"].is_null()).map(cases::id).collect();
-    // Children of an index are read where a snapshot is to be minimal.
-    assert_eq!(left, ["index-children"]);
-    let index = &cases.last().unwrap()["index"];
-    assert_eq!(strings(&json!([index["manifests"][0]["digest"]])).len(), 1);
 }

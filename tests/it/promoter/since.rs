@@ -1,5 +1,7 @@
 //! Promotion of what changed since a commit.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -113,21 +115,113 @@ fn a_commit_that_is_not_there_is_wrong_input() {
     }
 }
 
-/// Everything below a folder, as a commit.
-fn commit(folder: &Path, is_first: bool) {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
-            .arg(folder)
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+#[test]
+fn other_files_of_a_commit_may_be_named_and_hold_what_they_like() {
+    let repository = tempfile::tempdir().unwrap();
+    let folder = repository.path();
+    let base = cases::file("09-diff-scoped-promotion.yaml")["base_files"].clone();
+    write_files(folder, &base);
+    let strange = std::ffi::OsStr::from_bytes(b"images/\xff.png");
+    std::fs::write(folder.join("images/logo.png"), b"\x89PNG\xff\xfe").unwrap();
+    std::fs::write(folder.join(strange), b"\xff").unwrap();
+    std::fs::write(folder.join("images/b/images.yaml"), b"- name: \xff\n").unwrap();
+    commit(folder, true);
+    write_files(folder, &base);
+    let output = promoter("check")
+        .args(["--edges", "--since", "HEAD", "--thin-manifest-dir", "."])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    // What was no text before is all new.
+    let digest = format!("sha256:{}", "c".repeat(64));
+    let edge = format!("gcr.io/s-b/y@{digest} -> us.gcr.io/prod/b/y:1");
+    assert_eq!(strings(&document(&output)["edges"]), [edge], "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_hook_of_git_may_ask_what_is_new() {
+    let repository = tempfile::tempdir().unwrap();
+    let folder = repository.path().join("dir");
+    let files = cases::file("09-diff-scoped-promotion.yaml")["base_files"].clone();
+    write_files(&folder, &files);
+    commit(repository.path(), true);
+    let manifest = files["manifests/b/promoter-manifest.yaml"].as_str().unwrap();
+    let manifest = format!("{manifest}- name: eu.gcr.io/prod/b\n");
+    write_files(&folder, &json!({"manifests/b/promoter-manifest.yaml": manifest}));
+    let hook = repository.path().join(".git/hooks/pre-commit");
+    let found = repository.path().join("found.json");
+    let program = promoter("check").get_program().to_str().unwrap().to_owned();
+    let script = format!(
+        "#!/bin/sh\nexec {program} check --edges --since HEAD --thin-manifest-dir dir >{}\n",
+        found.display()
+    );
+    std::fs::write(&hook, script).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // So git tells its hooks where it is.
+    let here = ["--git-dir=.git", "--work-tree=."];
+    git(repository.path(), &[&here[..], &["commit", "-q", "-a", "-m", "x"]].concat());
+    let found: Value = serde_json::from_slice(&std::fs::read(found).unwrap()).unwrap();
+    assert_eq!(found["edge_count"], 1, "{found}");
+    assert!(found["edges"][0].as_str().unwrap().ends_with("eu.gcr.io/prod/b/y:1"), "{found}");
+}
+
+#[test]
+fn what_a_repository_names_for_fetching_is_not_run() {
+    let repository = tempfile::tempdir().unwrap();
+    let folder = repository.path();
+    write_files(folder, &cases::file("09-diff-scoped-promotion.yaml")["base_files"]);
+    commit(folder, true);
+    // A partial clone that lacks a file: git would have it fetched by a program that its configuration names.
+    let object = git(folder, &["rev-parse", "HEAD:images/b/images.yaml"]);
+    let (first, rest) = object.trim().split_at(2);
+    std::fs::remove_file(folder.join(".git/objects").join(first).join(rest)).unwrap();
+    let marker = folder.join("ran");
+    git(folder, &["config", "core.repositoryformatversion", "1"]);
+    git(folder, &["config", "extensions.partialClone", "origin"]);
+    git(folder, &["config", "remote.origin.promisor", "true"]);
+    git(folder, &["config", "protocol.ext.allow", "always"]);
+    git(folder, &["config", "protocol.file.allow", "always"]);
+    let run = format!("touch {}", marker.display());
+    for url in [format!("ext::sh -c {}", run.replace(' ', "% ")), folder.display().to_string()] {
+        git(folder, &["config", "remote.origin.url", &url]);
+        git(folder, &["config", "remote.origin.uploadpack", &format!("{run}; git-upload-pack")]);
+        // It does so where nobody forbids it.
+        let _ = Command::new("git")
+            .args(["cat-file", "blob", object.trim()])
+            .current_dir(folder)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-    };
-    if is_first {
-        git(&["init", "-q"]);
+        assert!(marker.exists(), "{url}");
+        std::fs::remove_file(&marker).unwrap();
+        let output = promoter("check")
+            .args(["--since", "HEAD", "--thin-manifest-dir", "."])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(!marker.exists(), "{url}");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("images/b/images.yaml cannot be read"), "{said}");
     }
-    git(&["add", "-A"]);
-    git(&["commit", "-q", "-m", "x", "--allow-empty"]);
+}
+
+/// Everything below a folder, as a commit.
+fn commit(folder: &Path, is_first: bool) {
+    if is_first {
+        git(folder, &["init", "-q"]);
+    }
+    git(folder, &["add", "-A"]);
+    git(folder, &["commit", "-q", "-m", "x", "--allow-empty"]);
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
+        .arg(folder)
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
 }

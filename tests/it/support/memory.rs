@@ -411,7 +411,7 @@ impl Memory {
             return false;
         };
         let rest = path.strip_prefix("/v2/").unwrap_or_default();
-        let name = ["/blobs/", "/manifests/", "/tags/"]
+        let name = ["/blobs/", "/manifests/", "/tags/", "/referrers/"]
             .iter()
             .find_map(|mark| Some(rest.split_once(mark)?.0))
             .unwrap_or_default();

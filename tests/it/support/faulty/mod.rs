@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use http::{HeaderMap, Method, Request, Response, header};
 use hyper::body::Incoming;
@@ -38,6 +39,8 @@ pub struct Recorded {
     pub path: String,
     pub headers: HeaderMap,
     pub body_bytes: usize,
+    /// When it came.
+    pub at: Instant,
 }
 
 /// The server; gone when dropped, and its connections with it.
@@ -242,6 +245,7 @@ impl Inner {
             path: path(request),
             headers: request.headers().clone(),
             body_bytes: 0,
+            at: Instant::now(),
         });
         recorded.len() - 1
     }
