@@ -48,6 +48,11 @@ def every_job_of_ours_is_accepted_in_every_pipeline(site):
     return accepted(site)
 
 
+def a_job_that_tests_images_is_accepted_as_printed(site):
+    site.take_test_job()
+    return accepted(site) or ([] if 'tool-test-image' in jobs_of(site, 'check') else ['the job is not in check'])
+
+
 def beside_zuul_jobs_our_jobs_take_the_place_of_theirs(site):
     site.take_tenant_beside_zuul_jobs(0)
     site.project += all_our_jobs()
@@ -67,6 +72,7 @@ CHECKS = [
     the_adoption_as_printed_is_accepted,
     our_own_project_is_accepted,
     every_job_of_ours_is_accepted_in_every_pipeline,
+    a_job_that_tests_images_is_accepted_as_printed,
     beside_zuul_jobs_our_jobs_take_the_place_of_theirs,
     beside_zuul_jobs_the_jobs_of_the_site_take_our_roles,
 ]
@@ -104,6 +110,10 @@ def refused(site, message):
 
 def problems_of(found):
     return found.errors + found.warnings + playbooks.lost(found)
+
+
+def jobs_of(site, pipeline):
+    return [job.name for job in site.configuration().graphs['example/tool', pipeline]]
 
 
 def nodes_of_promote(site):

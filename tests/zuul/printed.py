@@ -49,6 +49,18 @@ class PrintedSite:
         assert self.untrusted()[0] == {OURS: {'include': ['job']}}, self.untrusted()
         self.untrusted()[:1] = yaml.safe_load(self.beside[way].text)
 
+    def take_test_job(self):
+        """What docs/using.md prints for a project that also tests its images."""
+        for block in adoption.blocks('docs/using.md'):
+            if block.file != adoption.PROJECT_FILE:
+                adoption.write(self.projects / TOOL / block.file, '---\n' + block.text)
+            elif block.text.startswith('- job'):
+                self.project += block.text
+        adoption.write(self.projects / TOOL / 'playbooks/test.yaml', '[]\n')
+        build_alone = 'jobs: [tool-build-image]'
+        assert build_alone in self.project, self.project
+        self.project = self.project.replace(build_alone, 'jobs: [example-buildset-registry, tool-build-image, tool-test-image]')
+
     def change(self, file, old, new):
         path = self.projects / CONFIG / file
         text = path.read_text()
