@@ -94,6 +94,7 @@ fn provenance(build: &Build) -> Provenance {
         patchset: label(&item.patchset),
         newrev: label(&item.newrev),
         entered: build.event_timestamp,
+        started: build.start_time,
         ended: build.end_time,
     }
 }

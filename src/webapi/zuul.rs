@@ -57,6 +57,8 @@ pub struct Build {
     pub job_name: Option<String>,
     /// `SUCCESS`, `FAILURE` …
     pub result: Option<String>,
+    /// When it started.
+    pub start_time: Option<Timestamp>,
     /// When it ended.
     pub end_time: Option<Timestamp>,
     /// When what it was run for entered the pipeline.
@@ -186,6 +188,8 @@ struct Entry {
     job_name: Option<String>,
     result: Option<String>,
     #[serde(default, deserialize_with = "moment")]
+    start_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "moment")]
     end_time: Option<Timestamp>,
     #[serde(default, deserialize_with = "moment")]
     event_timestamp: Option<Timestamp>,
@@ -223,6 +227,7 @@ impl From<Entry> for Build {
             uuid: entry.uuid,
             job_name: entry.job_name,
             result: entry.result,
+            start_time: entry.start_time,
             end_time: entry.end_time,
             event_timestamp: entry.event_timestamp,
             pipeline: entry.pipeline,

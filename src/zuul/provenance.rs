@@ -29,6 +29,9 @@ pub struct Provenance {
     /// When what was built entered its pipeline.
     #[serde(rename = "event_timestamp", deserialize_with = "moment")]
     pub entered: Option<Timestamp>,
+    /// When the build started.
+    #[serde(rename = "start_time", deserialize_with = "moment")]
+    pub started: Option<Timestamp>,
     /// When the build ended.
     #[serde(rename = "end_time", deserialize_with = "moment")]
     pub ended: Option<Timestamp>,
@@ -36,8 +39,9 @@ pub struct Provenance {
 
 impl Provenance {
     /// Whether this is of another change of the same branch that merged after `other`, or of a later patch
-    /// set of the same change, as far as that is known. Changes merge in the order in which they enter their pipeline, though the build of a later
-    /// one may end first; where the former is not known, the end has to do.
+    /// set of the same change, as far as that is known. Changes merge in the order in which they enter their
+    /// pipeline, though the build of a later one may end first; where the former is not known, the end has to
+    /// do. Of those that entered in one second, that one merged later whose build both started and ended later.
     #[must_use]
     pub fn merged_after(&self, other: &Self) -> bool {
         let both_and = |one: &Option<Label>, two: &Option<Label>, equal: bool| {
@@ -51,8 +55,13 @@ impl Provenance {
             || (self.change.is_none()
                 && other.change.is_none()
                 && both_and(&self.newrev, &other.newrev, false));
-        let entered = self.entered.zip(other.entered);
-        let later = entered.or(self.ended.zip(other.ended)).is_some_and(|(own, other)| own > other);
+        let after = |one: Option<Timestamp>, two| one.zip(two).is_some_and(|(one, two)| one > two);
+        let later = match self.entered.zip(other.entered) {
+            Some((own, other)) if own != other => own > other,
+            // Zuul counts seconds, and changes that lie on each other enter by one event.
+            Some(_) => after(self.started, other.started) && after(self.ended, other.ended),
+            None => after(self.ended, other.ended),
+        };
         same_branch && another && later
     }
 
@@ -78,7 +87,7 @@ pub(super) fn of_build(build: &Map<String, Value>) -> Map<String, Value> {
         found.collect()
     };
     let mut said = of(item, &["project", "branch", "change", "patchset", "newrev"]);
-    said.extend(of(build, &["event_timestamp", "end_time"]));
+    said.extend(of(build, &["event_timestamp", "start_time", "end_time"]));
     said.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
@@ -113,7 +122,8 @@ mod tests {
     #[test]
     fn what_is_not_known_to_be_later_is_not() {
         let own = of(json!({"project": "p", "branch": "master", "change": 1, "patchset": "1",
-            "event_timestamp": "2026-01-01T10:00:00", "end_time": "2026-01-01T11:00:00"}));
+            "event_timestamp": "2026-01-01T10:00:00", "start_time": "2026-01-01T10:10:00",
+            "end_time": "2026-01-01T11:00:00"}));
         for other in [
             json!({}),
             json!({"branch": "master", "change": "2", "event_timestamp": "2026-01-01T10:00:01"}),
@@ -132,6 +142,9 @@ mod tests {
             json!({"project": "p", "branch": "master", "change": "2", "end_time": "soon"}),
             json!({"project": "p", "branch": "master", "change": "2",
                 "event_timestamp": "2026-01-01T10:00:00"}),
+            // It entered in the same second, and its build ended first.
+            json!({"project": "p", "branch": "master", "change": "2", "event_timestamp": "2026-01-01T10:00:00",
+                "start_time": "2026-01-01T10:20:00", "end_time": "2026-01-01T10:50:00"}),
             // It entered before, and its build ended later.
             json!({"project": "p", "branch": "master", "change": "2",
                 "event_timestamp": "2026-01-01T09:00:00", "end_time": "2026-01-01T12:00:00"}),
@@ -144,13 +157,17 @@ mod tests {
     #[test]
     fn what_entered_or_else_ended_later_merged_later() {
         let own = of(json!({"project": "p", "branch": "master", "change": "1", "patchset": "1",
-            "event_timestamp": "2026-01-01T10:00:00", "end_time": "2026-01-01T11:00:00"}));
+            "event_timestamp": "2026-01-01T10:00:00", "start_time": "2026-01-01T10:10:00",
+            "end_time": "2026-01-01T11:00:00"}));
         for later in [
             json!({"project": "p", "branch": "master", "change": 2,
                 "event_timestamp": "2026-01-01T10:00:01", "end_time": "2026-01-01T10:30:00"}),
             json!({"project": "p", "branch": "master", "change": 2, "end_time": "2026-01-01T11:00:01"}),
             json!({"project": "p", "branch": "master", "change": "1", "patchset": 2,
                 "event_timestamp": "2026-01-01T10:00:01"}),
+            // By the same event.
+            json!({"project": "p", "branch": "master", "change": 2, "event_timestamp": "2026-01-01T10:00:00",
+                "start_time": "2026-01-01T10:20:00", "end_time": "2026-01-01T11:30:00"}),
         ] {
             assert!(of(later.clone()).merged_after(&own), "{later}");
             assert!(!own.merged_after(&of(later.clone())), "{later}");

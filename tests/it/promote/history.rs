@@ -104,6 +104,19 @@ async fn the_image_of_a_change_that_merged_later_is_not_replaced_unless_that_is_
     assert_eq!(zuul.asked().len(), 3);
 }
 
+/// Who approves the last of a stack has Zuul enqueue all of it by one event.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_changes_that_entered_at_once_the_later_is_known_by_its_build() {
+    let site = Site::new().await;
+    let mut later = site.build(2, 10, &image("of change 2"));
+    later["start_time"] = json!("2026-01-02T10:06:00");
+    later["end_time"] = json!("2026-01-02T10:09:00");
+    let zuul = builds::serve(vec![later, site.build(1, 10, &image("of change 1"))]);
+    let (_, said) = failure(&run(site.asking(&zuul)).await, 3);
+    assert!(said.contains("of change 2,1, which merged after change 1,1"), "{said}");
+    assert_eq!(held(&site.server, "one"), Some(digest(&image("of change 2"))));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_of_a_later_patch_set_is_not_replaced_by_that_of_an_earlier_one() {
     let site = Site::new().await;
