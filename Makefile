@@ -16,7 +16,7 @@ test: ## Everything: linters, unit and integration tests, roles, real clients
 	@tests/run
 
 .PHONY: zuul-e2e
-zuul-e2e: ## Our jobs in a real Zuul, from check to promote; ONLY=SCENARIO,… KEEP=1 leaves it up; SMOKE=1 the shortest
+zuul-e2e: ## Our jobs in a real Zuul, from check to promote; ONLY=SCENARIO,… KEEP=1 leaves it up; SMOKE=1 the shortest; GERRIT=real
 	@tests/zuul/run $(subst $(comma), ,$(ONLY))
 
 .PHONY: conformance

@@ -10,7 +10,8 @@ import time
 import yaml
 
 import playbooks
-from printed import OUR_JOBS, OUR_ROLES, OURS, THEIRS, PrintedSite
+from beside import JOBS, OURS, ROLES, THEIRS
+from printed import PrintedSite
 
 
 def a_missing_playbook_is_found(site):
@@ -94,7 +95,7 @@ def main():
 
 def all_our_jobs():
     """The configuration of a project that has them in every pipeline."""
-    jobs = {'jobs': OUR_JOBS}
+    jobs = {'jobs': JOBS}
     return yaml.safe_dump([{'project': {pipeline: jobs for pipeline in ('check', 'gate', 'promote', 'tag', 'periodic')}}])
 
 
@@ -123,12 +124,12 @@ def nodes_of_promote(site):
 
 def jobs_are_of(site, project):
     found = site.configuration()
-    return [f'{job} is defined by {found.owner(job)}' for job in OUR_JOBS if found.owner(job) != project]
+    return [f'{job} is defined by {found.owner(job)}' for job in JOBS if found.owner(job) != project]
 
 
 def roles_are_ours(site):
     taken = playbooks.found_roles(site.configuration())
-    return ([f'{path} takes {role} from {place}' for path, role, place in taken if role in OUR_ROLES and not place.endswith(OURS)]
+    return ([f'{path} takes {role} from {place}' for path, role, place in taken if role in ROLES and not place.endswith(OURS)]
             + [f'no playbook takes {role}' for role in ('build-container-image', 'promote-container-image')
                if role not in [taken_role for _, taken_role, _ in taken]])
 

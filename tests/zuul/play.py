@@ -22,6 +22,7 @@ def main():
         report.note('Zuul is up, and the site has adopted zuul-images')
         for name in names:
             play(name, site, report)
+        report.note('that was all')
     except Exception:
         traceback.print_exc()
         report.check('the site comes up', False)

@@ -5,16 +5,12 @@ import pathlib
 import yaml
 
 import adoption
+import beside
+from beside import OURS, THEIRS
 from configuration import Configuration
 
-OURS = 'zuul/zuul-images'
-THEIRS = 'zuul/zuul-jobs'
 CONFIG = 'example/project-config'
 TOOL = 'example/tool'
-BESIDE = 'Beside zuul-jobs'
-
-OUR_JOBS = [entry['job']['name'] for entry in yaml.safe_load((adoption.CHECKOUT / 'zuul.d/jobs.yaml').read_text())]
-OUR_ROLES = sorted(path.name for path in (adoption.CHECKOUT / 'roles').iterdir())
 
 
 class PrintedSite:
@@ -23,12 +19,12 @@ class PrintedSite:
     def __init__(self, projects):
         self.projects = projects
         pages = [with_secret(block) for page in ('README.md', 'docs/adopt.md') for block in adoption.blocks(page)]
-        self.beside = [block for block in pages if block.heading == BESIDE]
-        main = [block for block in pages if block.heading != BESIDE]
+        self.beside = [block for block in pages if block.heading == beside.HEADING]
+        main = [block for block in pages if block.heading != beside.HEADING]
         self.tenant = yaml.safe_load(adoption.tenant(main))
         self.project = adoption.project(main)
         adoption.write_own_project(projects / OURS)
-        write_stand_in_of_zuul_jobs(projects / THEIRS)
+        beside.write_stand_in_of_zuul_jobs(projects / THEIRS)
         adoption.write_config_project(main, projects / CONFIG)
         # What every site has already: pipelines and a base job.
         site = pathlib.Path(__file__).resolve().parent / 'site/config/zuul.d'
@@ -45,9 +41,7 @@ class PrintedSite:
         return self.tenant[0]['tenant']['source']['gerrit']['untrusted-projects']
 
     def take_tenant_beside_zuul_jobs(self, way):
-        """One of the ways that are printed: ours first and shadowed, or roles only."""
-        assert self.untrusted()[0] == {OURS: {'include': ['job']}}, self.untrusted()
-        self.untrusted()[:1] = yaml.safe_load(self.beside[way].text)
+        beside.take_tenant(self.untrusted(), self.beside, way)
 
     def take_test_job(self):
         """What docs/using.md prints for a project that also tests its images."""
@@ -71,12 +65,3 @@ class PrintedSite:
 def with_secret(block):
     """Dots stand for what a site encrypts."""
     return dataclasses.replace(block, text=block.text.replace('- ...\n', '- c2VjcmV0\n'))
-
-
-def write_stand_in_of_zuul_jobs(root):
-    """A project with jobs and roles of the same names."""
-    jobs = [{'job': {'name': name, 'run': 'playbooks/run.yaml'}} for name in OUR_JOBS]
-    adoption.write(root / 'zuul.d/jobs.yaml', yaml.safe_dump(jobs))
-    adoption.write(root / 'playbooks/run.yaml', yaml.safe_dump([{'hosts': 'localhost', 'roles': OUR_ROLES}]))
-    for role in OUR_ROLES:
-        adoption.write(root / 'roles' / role / 'tasks/main.yaml', '[]\n')

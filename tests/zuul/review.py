@@ -15,9 +15,10 @@ DEVELOPER = 'dev'
 
 
 class Review:
-    def __init__(self, url, password):
+    def __init__(self, url, password, user=DEVELOPER):
         self.url = url
-        self.login = f'{DEVELOPER}:{password}'
+        self.password = password
+        self.login = f'{user}:{password}'
 
     def version(self):
         return self.ask('config/server/version')
@@ -43,10 +44,11 @@ class Review:
         scheme, _, rest = self.url.partition('://')
         return f'{scheme}://{self.login}@{rest}/a/{project}'
 
-    def ask(self, path, document=None):
+    def ask(self, path, document=None, method=None):
         request = urllib.request.Request(
             f'{self.url}/a/{path}', None if document is None else json.dumps(document).encode(),
-            {'Authorization': 'Basic ' + base64.b64encode(self.login.encode()).decode(), 'Content-Type': 'application/json'})
+            {'Authorization': 'Basic ' + base64.b64encode(self.login.encode()).decode(), 'Content-Type': 'application/json'},
+            method=method)
         with urllib.request.urlopen(request, timeout=60) as response:
             # The first line keeps browsers from running it.
             return json.loads(response.read().decode().partition('\n')[2])

@@ -12,6 +12,9 @@ import tempfile
 import yaml
 
 import adoption
+import beside
+import real_gerrit
+from beside import OURS, THEIRS
 from images import Images
 from review import Review
 from secrets_watch import Secrets
@@ -21,7 +24,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 WORK = pathlib.Path('/srv/zuul')
 LOGS = HERE.parents[1] / 'target/zuul-e2e'
 
-OURS = 'zuul/zuul-images'
 CONFIG = 'example/project-config'
 # Where images are published: in our registry, and in Debian's docker-registry, which can delete no tag.
 REGISTRY = 'registry.example.org'
@@ -29,7 +31,7 @@ DISTRIBUTION = 'distribution.example.org'
 # The projects of the demo, as the README prints a project, and where each publishes its image.
 PRINTED = {'base': REGISTRY, 'app': DISTRIBUTION}
 # The others are in tests/zuul/site, as they are.
-PROJECTS = [*PRINTED, 'suite', 'hostile', 'ipv6']
+PROJECTS = [*PRINTED, 'suite', 'retried', 'several', 'labelled-base', 'labelled-app', 'hostile', 'ipv6', 'beside']
 
 
 class Site:
@@ -39,8 +41,9 @@ class Site:
         self.zuul_programs = pathlib.Path(os.environ['zuul']) / 'bin'
         self.zuul = ZuulApi('http://zuul.example.org:9000', self.tenant_name)
         self.review = Review('http://review.example.org:8080', 'throw-away')
-        self.pages = adoption.blocks('README.md') + adoption.blocks('docs/adopt.md')
-        self.pages = [block for block in self.pages if block.heading != 'Beside zuul-jobs']
+        pages = adoption.blocks('README.md') + adoption.blocks('docs/adopt.md')
+        self.pages = [block for block in pages if block.heading != beside.HEADING]
+        self.beside = [block for block in pages if block.heading == beside.HEADING]
         self.passwords = {
             REGISTRY: self.connection('registry')['password'],
             DISTRIBUTION: (WORK / 'distribution/login').read_text().splitlines()[0],
@@ -55,16 +58,22 @@ class Site:
     def start(self):
         self.secrets.watch_processes()
         self.write_tenant()
-        for project in (CONFIG, OURS, *(f'example/{name}' for name in PROJECTS)):
+        for project in (CONFIG, OURS, THEIRS, *(f'example/{name}' for name in PROJECTS)):
             self.create(project)
-        self.start_service('gerrit', self.zuul_programs / 'python', HERE / 'gerrit', '--state', WORK / 'gerrit',
-                           '--repositories', WORK / 'repositories', '--url', self.review.url, '--ssh-port', '29418',
-                           '--password', 'throw-away', '--zuul-key', WORK / 'tls/gerrit.pub', '--host-key', WORK / 'tls/host')
-        eventually('the review system', lambda: self.review.version())
+        if os.environ.get('GERRIT') == 'real':
+            real_gerrit.start(self, WORK, LOGS / 'gerrit.log')
+        else:
+            self.start_stand_in_of_gerrit()
+        eventually('the review system', self.review.version)
         for service in ('scheduler', 'web', 'executor', 'launcher'):
             self.start_service(service, self.zuul_programs / f'zuul-{service}', '-f', '-d', '-c', WORK / 'etc/zuul.conf')
         eventually('Zuul', self.zuul.is_up, seconds=180)
         self.adopt()
+
+    def start_stand_in_of_gerrit(self):
+        self.start_service('gerrit', self.zuul_programs / 'python', HERE / 'gerrit', '--state', WORK / 'gerrit',
+                           '--repositories', WORK / 'repositories', '--url', self.review.url, '--ssh-port', '29418',
+                           '--password', self.review.password, '--zuul-key', WORK / 'tls/gerrit.pub', '--host-key', WORK / 'tls/host')
 
     def adopt(self):
         """Secrets can be encrypted only once Zuul has the projects' keys."""
@@ -78,6 +87,8 @@ class Site:
                     self.write_printed_project(name, folder)
                 else:
                     shutil.copytree(HERE / 'site' / name, folder, dirs_exist_ok=True)
+                    jobs = folder / '.zuul.yaml'
+                    jobs.write_text(self.for_this_site(jobs.read_text(), f'example/{name}', self.passwords[REGISTRY]))
         self.reconfigure()
 
     def reconfigure(self):
@@ -130,10 +141,13 @@ class Site:
         chunks = [''.join(chunk.split()) for chunk in re.split(r'^ *- ', value, flags=re.M)[1:]]
         return f'!encrypted/pkcs1-oaep {json.dumps(chunks)}'
 
-    def write_tenant(self):
+    def write_tenant(self, beside_zuul_jobs=None):
+        """Beside zuul-jobs, too, in one of the ways that are printed."""
         tenant = yaml.safe_load(adoption.tenant(self.pages))
         listed = tenant[0]['tenant']['source']['gerrit']
         listed['untrusted-projects'] = [entry for entry in listed['untrusted-projects'] if entry != 'example/tool']
+        if beside_zuul_jobs is not None:
+            beside.take_tenant(listed['untrusted-projects'], self.beside, beside_zuul_jobs)
         listed['untrusted-projects'] += [f'example/{name}' for name in PROJECTS]
         adoption.write(WORK / 'main.yaml', yaml.safe_dump(tenant))
 
@@ -143,6 +157,8 @@ class Site:
         with self.pushed(project, 'Begin') as folder:
             if project == OURS:
                 adoption.write_own_project(folder)
+            elif project == THEIRS:
+                beside.write_stand_in_of_zuul_jobs(folder)
             elif project == CONFIG:
                 shutil.copytree(HERE / 'site/config', folder, dirs_exist_ok=True)
                 providers = folder / 'zuul.d/providers.yaml'
@@ -197,12 +213,38 @@ class Site:
         """Among those that were written since the site began."""
         return self.secrets.files_with_one(place, newer=WORK / 'main.yaml')
 
+    @staticmethod
+    def processes(program):
+        """The processes that run a program, here and in the executor's sandboxes."""
+        found = []
+        for file in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+            with contextlib.suppress(OSError):  # it has ended
+                if pathlib.Path(file.read_bytes().split(bytes(1))[0].decode()).name == program:
+                    found.append(file.parent.name)
+        return found
+
     def start_distribution(self):
         self.start_service('distribution', 'docker-registry', 'serve', WORK / 'distribution/config.yml')
         eventually("the registry", lambda: self.images.tags('distribution.example.org/demo/app'))
 
+    @staticmethod
+    def requests_to_distribution():
+        """What Debian's registry was asked so far, by its own log: `PUT /v2/demo/app/manifests/latest`."""
+        return re.findall(r'"([A-Z]+ /\S*) HTTP/', (LOGS / 'distribution.log').read_text())
+
     def stop_distribution(self):
-        os.kill(int((WORK / 'run/distribution.pid').read_text()), signal.SIGKILL)
+        self.signal_distribution(signal.SIGKILL)
+
+    def freeze_distribution(self):
+        """It takes connections, and answers nothing."""
+        self.signal_distribution(signal.SIGSTOP)
+
+    def thaw_distribution(self):
+        self.signal_distribution(signal.SIGCONT)
+
+    @staticmethod
+    def signal_distribution(kind):
+        os.kill(int((WORK / 'run/distribution.pid').read_text()), kind)
 
     @staticmethod
     def keep_logs():

@@ -1,8 +1,10 @@
-"""What scenarios share: the images of the site's projects, and what builds returned."""
+"""What scenarios share: the images of the site's projects, what builds returned, and what jobs wait for."""
+import contextlib
+import socket
 
 BASE = 'registry.example.org/demo/base'
 APP = 'distribution.example.org/demo/app'
-SUITE = 'registry.example.org/demo/suite'
+SEVERAL = 'registry.example.org/demo/several'
 
 
 def artifact(build, kind='container_image'):
@@ -34,3 +36,10 @@ def ensure_published(site):
         if not change.await_merge():
             raise RuntimeError(change.messages()[-1])
         site.zuul.build(pipeline='promote', change=change.number)
+
+
+@contextlib.contextmanager
+def answering():
+    """Lets go on what waits at this port, in jobs of tests/zuul/site."""
+    with socket.create_server(('127.0.0.1', 7901)):
+        yield

@@ -20,12 +20,17 @@ def play(site, report):
     second.approve()
     report.check(f'gate merges {first}', first.await_merge(), first.messages()[-1])
     report.check(f'gate merges {second}', second.await_merge(), second.messages()[-1])
+    # The gate has uploaded everything by now; what comes are questions of promotion.
+    asked = len(site.requests_to_distribution())
     for change, image, job in ((first, BASE, 'base'), (second, APP, 'app')):
         gate = site.zuul.build(pipeline='gate', change=change.number, job_name=f'{job}-upload-image')
         promote = site.zuul.build(pipeline='promote', change=change.number, job_name=f'{job}-promote-image')
         report.equal(f'promote of {change} succeeds', promote['result'], 'SUCCESS')
         report.equal(f'{image}:latest has the digest that the gate uploaded', site.images.digest(f'{image}:latest'), uploaded_digest(gate))
         report.equal(f'{image}:latest has both platforms', site.images.platforms(f'{image}:latest'), PLATFORMS)
+    promoting = site.requests_to_distribution()[asked:]
+    report.check('promote writes the final tag', 'PUT /v2/demo/app/manifests/latest' in promoting, promoting)
+    report.equal('no blob is read or written meanwhile', [request for request in promoting if '/blobs/' in request], [])
     for architecture in ('amd64', 'arm64'):
         report.equal(f"the published image holds both changes' files for {architecture}",
                      site.images.texts(f'{APP}:latest', architecture), TEXTS)

@@ -1,0 +1,42 @@
+"""Changes that merge at once, and a promote pipeline that keeps only the running and the newest of them."""
+from zuul_api import eventually
+
+from .common import SEVERAL, answering, uploaded_digest
+
+PROJECT = 'example/several'
+
+
+def play(site, report):
+    """a promotion that a supercedent pipeline drops can be enqueued, one that would move a tag back is refused"""
+    first = site.review.propose(PROJECT, 'The first image', {'one/text': 'of the first change\n', 'waits': 'yes\n'})
+    dropped = site.review.propose(PROJECT, 'The second image', {'two/text': 'of the second change\n'})
+    last = site.review.propose(PROJECT, 'The first image again', {'one/text': 'of the third change\n'}, on_top_of=first)
+    for change in (first, dropped, last):
+        change.approve()
+    eventually('the end of what the first change holds back', lambda: ended(site, (dropped, last)), seconds=600)
+    with answering():
+        for change in (first, dropped, last):
+            report.check(f'gate merges {change}', change.await_merge(), change.messages()[-1])
+    uploads = {change: uploaded_digest(site.zuul.build(pipeline='gate', change=change.number, result='SUCCESS', job_name=job))
+               for change, job in ((first, 'several-upload-one'), (dropped, 'several-upload-two'), (last, 'several-upload-one'))}
+    for change in (first, last):
+        report.equal(f'promote of {change} succeeds', site.zuul.build(pipeline='promote', change=change.number)['result'], 'SUCCESS')
+    report.equal('the tag has the image of the last change', site.images.digest(f'{SEVERAL}-one:latest'), uploads[last])
+    report.equal('the change between was dropped', site.zuul.builds(pipeline='promote', change=dropped.number), [])
+    report.equal('its image waits', site.images.tags(f'{SEVERAL}-two'), [f'change_{dropped.number}_latest'])
+
+    site.operate('enqueue', 'promote', PROJECT, '--change', f'{dropped.number},1')
+    report.equal('enqueued by hand it is promoted', site.zuul.build(pipeline='promote', change=dropped.number)['result'], 'SUCCESS')
+    report.equal('its tag has its image', site.images.digest(f'{SEVERAL}-two:latest'), uploads[dropped])
+    site.operate('enqueue', 'promote', PROJECT, '--change', f'{first.number},1')
+    refused = site.zuul.build(pipeline='promote', change=first.number, result='FAILURE')
+    report.check('promote of the first change is refused by now, and says why',
+                 f'of change {last.number},1, which merged after change {first.number},1' in site.log_of(refused))
+    report.equal('the tag still has the image of the last change', site.images.digest(f'{SEVERAL}-one:latest'), uploads[last])
+
+
+def ended(site, changes):
+    """Whether all jobs of these changes have succeeded in the gate."""
+    numbers = {str(change.number) for change in changes}
+    found = [item for item in site.zuul.items('gate') if {ref['id'].split(',')[0] for ref in item['refs']} & numbers]
+    return len(found) == len(changes) and all(job['result'] == 'SUCCESS' for item in found for job in item['jobs'])
