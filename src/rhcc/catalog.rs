@@ -125,7 +125,7 @@ pub(super) async fn report(
                     "the catalog does not show {architecture} as published, the registry serves it"
                 )
             }));
-            journal.images = known.images;
+            journal.know(known.images);
         }
     }
     if let Some(pyxis) = certifier.pyxis.as_ref().filter(|_| certifier.sync_tags) {

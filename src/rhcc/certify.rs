@@ -16,7 +16,7 @@ pub(super) async fn image(
         return journal.reach(State::Certified);
     }
     let known = Known::ask(certifier.pyxis.as_ref(), journal).await?;
-    journal.images = known.images;
+    journal.know(known.images);
     if known.published.len() == journal.members.len() {
         return journal.reach(State::Certified);
     }
@@ -56,11 +56,7 @@ async fn run(
     };
     let outcome = certifier.preflight.run(job).await?;
     judge(&outcome, member.map_or(journal.members.as_slice(), std::slice::from_ref), journal)?;
-    for image in outcome.images {
-        if !journal.images.contains(&image) {
-            journal.images.push(image);
-        }
-    }
+    journal.know(outcome.images);
     Ok(())
 }
 

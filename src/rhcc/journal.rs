@@ -242,6 +242,15 @@ impl Journal {
         self.save()
     }
 
+    /// Adds images of the catalog that are not known yet.
+    pub(super) fn know(&mut self, images: Vec<String>) {
+        for image in images {
+            if !self.images.contains(&image) {
+                self.images.push(image);
+            }
+        }
+    }
+
     /// After the tags were put back: what they hold now is what they held before.
     pub(super) fn begin_moves_again(&mut self) -> Result<(), Error> {
         self.floating.iter_mut().for_each(|floating| floating.moved = Moved::No);

@@ -3,6 +3,9 @@ use std::collections::BTreeSet;
 use super::Error;
 use crate::oci::Tag;
 
+/// Each of them is a request.
+const MAX_LATER: usize = 100;
+
 /// The rebuild numbers of a base that tags have: tags are `<base>-<number>`, with `-amd64` or `-arm64` behind it
 /// from times when there were no indexes.
 #[derive(Debug)]
@@ -53,10 +56,13 @@ impl Numbers {
         }
     }
 
-    /// The tags of later rebuilds.
+    /// The tags of later rebuilds, the latest first and no more than anybody makes.
     pub(super) fn later(&self, number: u64) -> Vec<Tag> {
-        let later = self.taken.iter().filter(|taken| **taken > number);
-        later.filter_map(|later| format!("{}-{later}", self.base).parse().ok()).collect()
+        let later = self.taken.iter().rev().take_while(|taken| **taken > number);
+        later
+            .take(MAX_LATER)
+            .filter_map(|later| format!("{}-{later}", self.base).parse().ok())
+            .collect()
     }
 }
 
@@ -105,6 +111,10 @@ mod tests {
         numbers.allow(4, true).unwrap();
         assert!(numbers.allow(2, true).is_err());
         assert_eq!(numbers.later(2), ["7.6.1-4".parse().unwrap()]);
+        let many: Vec<String> = (1..1000).map(|number| format!("7.6.1-{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let later = self::numbers("7.6.1", &many).later(1);
+        assert_eq!((later.len(), later[0].as_str()), (MAX_LATER, "7.6.1-999"));
     }
 
     #[test]

@@ -93,8 +93,8 @@ async fn tags_that_customers_cannot_pull_are_put_back_where_that_is_wished() {
     let site = Site::new().await;
     let nothing = Fault::Answer(404, Vec::new(), String::new());
     // The first look notes what was served, the others are those that wait.
-    site.public.fault(99, Method::HEAD, "vendor/img/manifests/7.6.1-rhcc", nothing);
-    let options = ["--publish-timeout=1s", "--rollback-on-timeout"];
+    site.public.fault(999, Method::HEAD, "vendor/img/manifests/7.6.1-rhcc", nothing);
+    let options = ["--publish-timeout=3s", "--rollback-on-timeout"];
     let (_, said) = failed(&site.publish(&options).await, 1);
     assert!(said.contains("customers cannot pull") && said.contains("put back"), "{said}");
     site.assert_not_moved();
@@ -123,6 +123,22 @@ async fn a_rollback_gives_the_tags_back_the_bytes_they_held() {
     assert_eq!(site.held(TAGS[0]).unwrap(), new().root.digest().as_str());
     let again = done(&run(rollback(&[])).await);
     assert_eq!(again["rolled_back"][0]["changed"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tag_that_everybody_pulls_moves_last() {
+    let site = Site::new().await;
+    site.upload.hold(UPLOAD, "latest", &old());
+    site.public.hold(PUBLIC, "latest", &old());
+    let (document, said) = failed(&site.publish(&["--latest", "--publish-timeout=6s"]).await, 1);
+    // Nobody here makes it public, so it is waited for when all others are done.
+    assert_eq!(document["error"]["kind"], "not-visible");
+    assert!(said.contains("vendor/img:latest is not the new image"), "{said}");
+    assert_eq!(site.held("latest").as_deref(), Some(new().root.digest().as_str()));
+    assert_eq!(site.tag_puts(), [&TAGS[..], &["latest"]].concat());
+    site.public.hold(PUBLIC, "latest", &new());
+    done(&site.resume(&[]).await);
+    assert_eq!(site.tag_puts().len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

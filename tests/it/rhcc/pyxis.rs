@@ -121,11 +121,11 @@ async fn tags_are_synchronised_for_every_image_and_what_does_not_come_of_it_is_a
     for (outcome, warning) in [
         ("completed", None),
         ("failed", Some("did not synchronise")),
-        ("pending", Some("after 2 s")),
+        ("pending", Some("after 6 s")),
     ] {
         let site = Site::new().await;
         site.catalog.set_outcome(outcome);
-        let options = ["--sync-tags", "--publish-timeout=2s"];
+        let options = ["--sync-tags", "--publish-timeout=6s"];
         let document = done(&site.publish(&options).await);
         assert_eq!(site.catalog.operations(), ["sync-tags image1", "sync-tags image2"]);
         let warnings: Vec<&Value> = document["warnings"].as_array().unwrap().iter().collect();
@@ -170,4 +170,34 @@ async fn waiting_shows_state_time_limit_and_the_last_answer() {
     assert!(said.contains(&expected), "{said}");
     let (_, said) = failed(&site.resume(&["--publish-timeout=1s", "--quiet"]).await, 1);
     assert!(!said.contains("waiting for"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_waiting_is_one_line_that_is_written_over_and_gone_at_the_end() {
+    let site = Site::new().await;
+    site.shut();
+    let publication = site.publication(&["--publish-timeout=1s"]);
+    let words = std::iter::once(publication.get_program()).chain(publication.get_args());
+    let words: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let line = format!("{} >report.json", words.join(" "));
+    // A terminal of its own, whose output is all that comes out.
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    script.env_clear().env("TERM", "xterm").current_dir(site.folder.path());
+    for (name, value) in publication.get_envs() {
+        script.env(name, value.unwrap());
+    }
+    let output = run(script).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    // It is as wide as the terminal, no more.
+    let looks = said.matches("certified: waiting for").count();
+    assert!(
+        looks > 1 && said.contains("/vendor/img:7.6.1-1, ") && said.contains("of 1 s, no"),
+        "{said:?}"
+    );
+    let lines = said.lines().filter(|line| line.contains("certified: waiting for")).count();
+    assert_eq!(lines, 1, "{said:?}");
+    let (_, end) = said.rsplit_once("certified: waiting for").unwrap();
+    assert!(end.contains("\r\u{1b}[2K") && end.contains("NOT moved"), "{said:?}");
 }
