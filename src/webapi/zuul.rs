@@ -299,6 +299,7 @@ mod tests {
         });
         let flat = json!({
             "uuid": "aa", "job_name": "build", "result": "SUCCESS", "pipeline": "gate",
+            "start_time": "2026-01-02T03:04:05",
             "end_time": "2026-01-02T03:05:05", "artifacts": [artifact],
             "event_timestamp": "2026-01-02T03:00:00", "buildset": {"uuid": "bb"},
             "project": "org/p", "branch": "main", "change": 1001, "patchset": "2",
