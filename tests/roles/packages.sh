@@ -11,9 +11,12 @@ copy_machine() {
         mkdir -p "$copy$directory"
         mount --rbind "$directory" "$copy$directory"
     done
+    # Where apt's own user may read it.
+    mkdir -p "$copy/srv/packages"
+    mount --bind "$packages/packages" "$copy/srv/packages"
     rm -rf "$copy"/etc/apt/sources.list* "$copy"/var/lib/apt/lists
     mkdir -p "$copy/etc/apt/sources.list.d" "$copy/var/lib/apt/lists/partial"
-    echo "deb [trusted=yes] file:$packages/packages ./" >"$copy/etc/apt/sources.list"
+    echo "deb [trusted=yes] file:/srv/packages ./" >"$copy/etc/apt/sources.list"
     # No package starts its service.
     printf '#!/bin/sh\nexit 101\n' >"$copy/usr/sbin/policy-rc.d"
     chmod 755 "$copy/usr/sbin/policy-rc.d"
