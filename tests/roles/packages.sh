@@ -15,8 +15,11 @@ copy_machine() {
     mkdir -p "$copy/srv/packages"
     mount --bind "$packages/packages" "$copy/srv/packages"
     rm -rf "$copy"/etc/apt/sources.list* "$copy"/var/lib/apt/lists
-    mkdir -p "$copy/etc/apt/sources.list.d" "$copy/var/lib/apt/lists/partial"
+    mkdir -p "$copy/etc/apt/sources.list.d" "$copy"/var/lib/apt/lists/{partial,auxfiles}
     echo "deb [trusted=yes] file:/srv/packages ./" >"$copy/etc/apt/sources.list"
+    # Lists that are new, or a stamp of this machine, would say that nothing has to be read.
+    rm -f "$copy/var/lib/apt/periodic/update-success-stamp"
+    touch -d @0 "$copy/var/lib/apt/lists"
     # No package starts its service.
     printf '#!/bin/sh\nexit 101\n' >"$copy/usr/sbin/policy-rc.d"
     chmod 755 "$copy/usr/sbin/policy-rc.d"
