@@ -1,6 +1,6 @@
 //! What is to be where: each tag, or digest without a tag, of each image in each destination.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::manifest::{Image, Listed, Manifest, Registry};
 use super::manifests::Manifests;
 use super::names::{Names, rank};
+use super::overlaps;
 use super::place::Failed;
 use super::problem::{At, Level, Problem};
 use super::sha256::Sha256;
@@ -157,7 +158,7 @@ impl Edges {
             let overlaps = overlaps.into_iter().filter_map(|(destination, tag)| {
                 Some((self.repository(destination), self.tag(tag)?))
             });
-            tell_overlaps(manifests, &overlaps.collect());
+            overlaps::tell(manifests, &overlaps.collect());
         }
     }
 }
@@ -340,64 +341,4 @@ fn wrong_registry(name: &str) -> Option<String> {
         Ok(()) if registry != host => Some(format!("write `{registry}` for `{host}`")),
         Ok(()) => None,
     }
-}
-
-/// For each tag of a destination all places that put a digest there.
-fn tell_overlaps(manifests: &mut Manifests, overlaps: &HashSet<(&str, &str)>) {
-    let mut claims: BTreeMap<(String, String), Vec<Claim>> = BTreeMap::new();
-    for manifest in &manifests.manifests {
-        for registry in &manifest.destinations {
-            for image in &manifest.images {
-                let path = format!("{}/{}", registry.name, image.name);
-                for Listed { digest, tags, .. } in &image.digests {
-                    for (tag, at) in tags {
-                        if overlaps.contains(&(path.as_str(), tag.as_str())) {
-                            let claim =
-                                Claim { file: manifest.images_file, at: *at, digest: *digest };
-                            claims.entry((path.clone(), tag.to_string())).or_default().push(claim);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    tell_claims(manifests, claims);
-}
-
-fn tell_claims(manifests: &mut Manifests, claims: BTreeMap<(String, String), Vec<Claim>>) {
-    let mut told: BTreeMap<[(usize, At); 2], (String, usize)> = BTreeMap::new();
-    for ((path, tag), claims) in claims {
-        let Some(first) = claims.first() else { continue };
-        for other in claims.iter().filter(|claim| claim.digest != first.digest) {
-            let key = [(other.file, other.at), (first.file, first.at)];
-            told.entry(key).or_insert_with(|| (format!("{path}:{tag}"), 0)).1 += 1;
-        }
-    }
-    let Manifests { files, problems, .. } = manifests;
-    // Of two digests within one image it is said already.
-    let said: HashSet<(String, u32, u32)> =
-        problems.iter().map(|it| (it.file.clone(), it.line, it.column)).collect();
-    for ([(file, at), (first_file, first_at)], (destination, count)) in told {
-        let (Some(source), Some(first)) = (files.get(file), files.get(first_file)) else {
-            continue;
-        };
-        if said.contains(&(source.path.clone(), at.line, at.column)) {
-            continue;
-        }
-        let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-        let At { line, column } = first_at;
-        let message = format!(
-            "overlapping edges: {destination}{others} would be another digest than {}:{line}:{column} \
-             puts there",
-            first.path
-        );
-        problems.add(source.problem(at, Level::Error, message));
-    }
-}
-
-/// One tag that a manifest puts somewhere.
-struct Claim {
-    file: usize,
-    at: At,
-    digest: Sha256,
 }

@@ -19,6 +19,7 @@ mod manifest;
 mod manifests;
 mod names;
 mod objections;
+mod overlaps;
 mod place;
 mod plan;
 mod problem;
