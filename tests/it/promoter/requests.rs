@@ -188,7 +188,9 @@ async fn no_kind_of_request_is_left_out_of_the_rate() {
     let (first, last) = (recorded.first().unwrap().at, recorded.last().unwrap().at);
     let paced = u32::try_from(recorded.len() - 6).unwrap();
     assert!(paced > 10, "{kinds:?}");
-    assert!(last - first >= Duration::from_millis(50) * paced, "{kinds:?} in {:?}", last - first);
+    // A request is seen a little after it was sent, the first one perhaps more so than the last.
+    let least = Duration::from_millis(50) * paced - Duration::from_millis(25);
+    assert!(last - first >= least, "{kinds:?} in {:?}", last - first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
