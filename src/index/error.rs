@@ -8,8 +8,9 @@ use crate::{client, copy, layout};
 pub enum Error {
     /// No index names such an architecture.
     #[error(
-        "unknown architecture `{0}`: add it to the architecture table, or use one of Fedora's, Debian's or OCI's \
-         names for one that is in it (x86_64, aarch64, ppc64le, s390x, i686, arm/v7, arm/v6, arm/v5, mips64le)"
+        "unknown architecture `{0}`: the architecture table of this version has x86_64, aarch64, ppc64le, s390x, i686, \
+         arm/v7, arm/v6, arm/v5 and mips64le, each under Fedora's, Debian's and OCI's names; check the spelling, or \
+         ask zuul-images for another one"
     )]
     UnknownArchitecture(String),
     /// No image was given.
