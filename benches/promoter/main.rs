@@ -44,7 +44,7 @@ struct Arguments {
     #[arg(long, default_value = env!("CARGO_BIN_EXE_image-promoter"))]
     program: PathBuf,
 
-    /// The registry, of which only a folder for certificates is wanted
+    /// `buildset-registry`
     #[arg(long, default_value = env!("CARGO_BIN_EXE_buildset-registry"))]
     registry: PathBuf,
 
@@ -87,7 +87,6 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     if wanted("three destinations", arguments) {
         let place = Place::new(absolute(&arguments.registry)?, absolute(&arguments.tools)?)?;
         let carried = carry::measure(&place, &arguments.program, arguments.rounds)?;
-        println!("\n{carried}");
         text.push_str(&format!("\n{carried}"));
     }
     if arguments.update {
