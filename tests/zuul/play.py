@@ -2,11 +2,12 @@
 import os
 import sys
 import threading
+import time
 import traceback
 
 import forward
 from report import Report
-from scenarios import SCENARIOS, SMOKE
+from scenarios import LANES, LAST, SCENARIOS, SMOKE
 from zuul_site import LOGS, Site
 
 
@@ -20,12 +21,11 @@ def main():
     try:
         site.start()
         report.note('Zuul is up, and the site has adopted zuul-images')
-        for name in names:
-            play(name, site, report)
+        play_lanes([[name for name in lane if name in names] for lane in LANES], site, report)
+        play_one_after_another([name for name in LAST if name in names], site, report)
         report.note('that was all')
     except Exception:
-        traceback.print_exc()
-        report.check('the site comes up', False)
+        report.check('the site comes up', False, traceback.format_exc())
     site.keep_logs()
     if report.failed:
         print(f'logs: {LOGS}')
@@ -35,14 +35,28 @@ def main():
     sys.exit(report.failed > 0)
 
 
+def play_lanes(lanes, site, report):
+    threads = [threading.Thread(target=play_one_after_another, args=(names, site, report)) for names in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def play_one_after_another(names, site, report):
+    for name in names:
+        play(name, site, report.of(name))
+
+
 def play(name, site, report):
-    report.note(f'scenario {name}: {SCENARIOS[name].__doc__.splitlines()[0]}')
+    report.note(SCENARIOS[name].__doc__.splitlines()[0])
+    started = time.monotonic()
     try:
         SCENARIOS[name](site, report)
     except Exception:
         # What cannot go on is one failure; the other scenarios are played all the same.
-        traceback.print_exc()
-        report.check(f'scenario {name} is played to its end', False)
+        report.broken()
+    report.note(f'took {time.monotonic() - started:.0f} s')
 
 
 def wait_for_interrupt(site):

@@ -55,4 +55,4 @@ def eventually(what, ask, seconds=60):
             return answer
         if time.monotonic() > deadline:
             raise TimeoutError(f'{what} did not come within {seconds} s' + (f': {problem}' if problem else ''))
-        time.sleep(0.5)
+        time.sleep(1)

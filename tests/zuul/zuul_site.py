@@ -33,6 +33,9 @@ PRINTED = {'base': REGISTRY, 'app': DISTRIBUTION}
 # The others are in tests/zuul/site, as they are.
 PROJECTS = [*PRINTED, 'suite', 'retried', 'several', 'labelled-base', 'labelled-app', 'hostile', 'ipv6', 'beside']
 
+# Where a node's files are its own, not those of the machine.
+PLACES_OF_NODES = ('root', 'etc', 'tmp', 'run', 'var/tmp')
+
 
 class Site:
     tenant_name = 'example'
@@ -202,25 +205,28 @@ class Site:
 
     @staticmethod
     def nodes():
-        """What each node's own files are under, seen from here."""
-        pids = [int(file.read_text()) for file in (WORK / 'run').glob('node*.pid')]
-        return [pathlib.Path(f'/proc/{pid}/root/{place}') for pid in pids for place in ('root', 'etc', 'tmp', 'run', 'var/tmp')]
+        """The root directory of each node, seen from here."""
+        return [pathlib.Path(f'/proc/{file.read_text().strip()}/root') for file in (WORK / 'run').glob('node*.pid')]
 
-    def files_on_nodes(self, name, text=''):
-        return [str(path) for place in self.nodes() for path in place.glob(name) if not text or text in path.read_text()]
+    def files_on_nodes_of(self, project, name, text=''):
+        """Those of a name on the nodes whose last build was one of this project."""
+        nodes = [node for node in self.nodes() if (node / 'root/src/review.example.org' / project).is_dir()]
+        return [str(path) for node in nodes for place in PLACES_OF_NODES for path in (node / place).glob(name)
+                if not text or text in path.read_text()]
 
     def files_with_passwords(self, place):
         """Among those that were written since the site began."""
         return self.secrets.files_with_one(place, newer=WORK / 'main.yaml')
 
     @staticmethod
-    def processes(program):
-        """The processes that run a program, here and in the executor's sandboxes."""
+    def processes(program, build):
+        """Those that run a program in a build's sandbox; `build` is its UUID."""
         found = []
-        for file in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        for process in pathlib.Path('/proc').glob('[0-9]*'):
             with contextlib.suppress(OSError):  # it has ended
-                if pathlib.Path(file.read_bytes().split(bytes(1))[0].decode()).name == program:
-                    found.append(file.parent.name)
+                name = (process / 'cmdline').read_bytes().split(bytes(1))[0].decode()
+                if pathlib.Path(name).name == program and build.encode() in (process / 'environ').read_bytes():
+                    found.append(process.name)
         return found
 
     def start_distribution(self):

@@ -38,8 +38,14 @@ def ensure_published(site):
         site.zuul.build(pipeline='promote', change=change.number)
 
 
+def in_pipeline(site, pipeline, *changes):
+    """The items of these changes."""
+    numbers = {str(change.number) for change in changes}
+    return [item for item in site.zuul.items(pipeline) if {ref['id'].split(',')[0] for ref in item['refs']} & numbers]
+
+
 @contextlib.contextmanager
-def answering():
+def answering(port):
     """Lets go on what waits at this port, in jobs of tests/zuul/site."""
-    with socket.create_server(('127.0.0.1', 7901)):
+    with socket.create_server(('127.0.0.1', port)):
         yield

@@ -1,7 +1,7 @@
 """The base image's change fails in the gate while another project's change is behind it."""
 from zuul_api import eventually
 
-from .common import BASE, built, ensure_published
+from .common import BASE, built, ensure_published, in_pipeline
 
 
 def play(site, report):
@@ -12,7 +12,7 @@ def play(site, report):
     failing = site.review.propose('example/base', 'Fail after the upload', {'base-change': 'fails\n', 'gate-fails': 'yes\n'})
     behind = site.review.propose('example/app', 'Behind it', {'greeting': 'behind\n'})
     failing.approve()
-    eventually(f'{failing} in the gate', lambda: site.zuul.items('gate'))
+    eventually(f'{failing} in the gate', lambda: in_pipeline(site, 'gate', failing))
     behind.approve()
 
     report.check(f'gate refuses {failing}', not failing.await_merge(), failing.status())

@@ -1,8 +1,10 @@
 """Changes that merge at once, and a promote pipeline that keeps only the running and the newest of them."""
 from zuul_api import eventually
 
-from .common import SEVERAL, answering, uploaded_digest
+from .common import SEVERAL, answering, in_pipeline, uploaded_digest
 
+# Where the job several-wait waits.
+PORT = 7902
 PROJECT = 'example/several'
 
 
@@ -14,9 +16,9 @@ def play(site, report):
     for change in (first, dropped, last):
         change.approve()
         # Or Zuul might take the last, which lies on the first, before the one between.
-        eventually(f'{change} in the gate', lambda change=change: in_gate(site, (change,)))
+        eventually(f'{change} in the gate', lambda change=change: in_pipeline(site, 'gate', change))
     eventually('the end of what the first change holds back', lambda: ended(site, (dropped, last)), seconds=600)
-    with answering():
+    with answering(PORT):
         for change in (first, dropped, last):
             report.check(f'gate merges {change}', change.await_merge(), change.messages()[-1])
     uploads = {change: uploaded_digest(site.zuul.build(pipeline='gate', change=change.number, result='SUCCESS', job_name=job))
@@ -39,10 +41,5 @@ def play(site, report):
 
 def ended(site, changes):
     """Whether all jobs of these changes have succeeded in the gate."""
-    found = in_gate(site, changes)
+    found = in_pipeline(site, 'gate', *changes)
     return len(found) == len(changes) and all(job['result'] == 'SUCCESS' for item in found for job in item['jobs'])
-
-
-def in_gate(site, changes):
-    numbers = {str(change.number) for change in changes}
-    return [item for item in site.zuul.items('gate') if {ref['id'].split(',')[0] for ref in item['refs']} & numbers]
