@@ -1,4 +1,4 @@
-"""Changes that merge at once, and a promote pipeline that keeps only the running and the newest of them."""
+"""Changes that merge at once; a promote pipeline that keeps only the running and the newest, and one that keeps all."""
 from zuul_api import eventually
 
 from .common import SEVERAL, answering, in_pipeline, uploaded_digest
@@ -10,9 +10,9 @@ PROJECT = 'example/several'
 
 def play(site, report):
     """a promotion that a supercedent pipeline drops can be enqueued, one that would move a tag back is refused"""
-    first = site.review.propose(PROJECT, 'The first image', {'one/text': 'of the first change\n', 'waits': 'yes\n'})
-    dropped = site.review.propose(PROJECT, 'The second image', {'two/text': 'of the second change\n'})
-    last = site.review.propose(PROJECT, 'The first image again', {'one/text': 'of the third change\n'}, on_top_of=first)
+    first = site.review.propose(PROJECT, 'The first image', {'one/text': 'of the first change\n', 'three/text-1': '1\n', 'waits': 'yes\n'})
+    dropped = site.review.propose(PROJECT, 'The second image', {'two/text': 'of the second change\n', 'three/text-2': '2\n'})
+    last = site.review.propose(PROJECT, 'The first image again', {'one/text': 'of the third change\n', 'three/text-3': '3\n'}, on_top_of=first)
     for change in (first, dropped, last):
         change.approve()
         # Or Zuul might take the last, which lies on the first, before the one between.
@@ -27,7 +27,11 @@ def play(site, report):
         report.equal(f'promote of {change} succeeds', site.zuul.build(pipeline='promote', change=change.number)['result'], 'SUCCESS')
     report.equal('the tag has the image of the last change', site.images.digest(f'{SEVERAL}-one:latest'), uploads[last])
     report.equal('the change between was dropped', site.zuul.builds(pipeline='promote', change=dropped.number), [])
-    report.equal('its image waits', site.images.tags(f'{SEVERAL}-two'), [f'change_{dropped.number}_latest'])
+    report.equal('a serial pipeline drops none', [
+        site.zuul.build(pipeline='promote-serial', change=change.number)['result'] for change in (first, dropped, last)], ['SUCCESS'] * 3)
+    report.equal('its tag has the image of all three changes', site.images.texts(f'{SEVERAL}-three:latest'), {
+        'text': 'on main\n', 'text-1': '1\n', 'text-2': '2\n', 'text-3': '3\n'})
+    report.equal("the dropped change's image waits", site.images.tags(f'{SEVERAL}-two'), [f'change_{dropped.number}_latest'])
 
     site.operate('enqueue', 'promote', PROJECT, '--change', f'{dropped.number},1')
     report.equal('enqueued by hand it is promoted', site.zuul.build(pipeline='promote', change=dropped.number)['result'], 'SUCCESS')
