@@ -39,6 +39,13 @@ class Secrets:
         return sorted({name for needle, name in self.needles.items() if needle in text})
 
     def files_with_one(self, root, newer):
-        """Among the files below `root` that were written after `newer`."""
-        listed = subprocess.run(['find', root, '-type', 'f', '-newer', newer, '-print0'], check=True, stdout=subprocess.PIPE).stdout
-        return [f'{name} in {path}' for path in listed.decode().split('\0')[:-1] for name in self.named_in(pathlib.Path(path).read_bytes())]
+        """Among the files below `root` that were written after `newer`. Others may still be removed meanwhile."""
+        find = ['find', root, '-ignore_readdir_race', '-type', 'f', '-newer', newer, '-print0']
+        listed = subprocess.run(find, check=True, stdout=subprocess.PIPE).stdout
+        return [f'{name} in {path}' for path in listed.decode().split('\0')[:-1] for name in self.named_in_file(path)]
+
+    def named_in_file(self, path):
+        try:
+            return self.named_in(pathlib.Path(path).read_bytes())
+        except FileNotFoundError:
+            return []
