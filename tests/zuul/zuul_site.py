@@ -256,8 +256,11 @@ class Site:
 
     @staticmethod
     def keep_logs():
-        """The published logs of the jobs."""
-        shutil.copytree(WORK / 'logs', LOGS / 'jobs', dirs_exist_ok=True)
+        """The published logs of the jobs, without the sockets that a hostile one took along."""
+        def sockets(folder, names):
+            return [name for name in names if (pathlib.Path(folder) / name).is_socket()]
+
+        shutil.copytree(WORK / 'logs', LOGS / 'jobs', ignore=sockets, dirs_exist_ok=True)
 
 
 def nodes():

@@ -1,5 +1,8 @@
 """A tenant that has zuul-jobs, too, whose jobs and roles have the same names."""
+import contextlib
+
 from beside import OURS, THEIRS
+from zuul_api import eventually
 
 from .common import built
 
@@ -11,7 +14,7 @@ def play(site, report):
     for way, owner in enumerate((OURS, THEIRS)):
         site.write_tenant(beside_zuul_jobs=way)
         site.reconfigure()
-        report.equal(f'way {way + 1} of docs/adopt.md: the job is that of {owner}', owner_of(site, JOB), owner)
+        report.equal(f'way {way + 1} of docs/adopt.md: the job is that of {owner}', owner_of(site, JOB, owner), owner)
         change = site.review.propose('example/beside', 'Whose is it?', {'beside': f'{owner}\n'})
         report.equal(f'check of {change} succeeds', change.await_vote(), 1)
         builds = {build['job_name']: build for build in site.zuul.builds(pipeline='check', change=change.number)}
@@ -21,11 +24,17 @@ def play(site, report):
         change.abandon()
     site.write_tenant()
     site.reconfigure()
-    report.equal('without zuul-jobs the job is ours again', owner_of(site, JOB), OURS)
+    report.equal('without zuul-jobs the job is ours again', owner_of(site, JOB, OURS), OURS)
 
 
-def owner_of(site, job):
-    return site.zuul.get(f'job/{job}')[0]['source_context']['project']
+def owner_of(site, job, expected):
+    """The web page's server reads a new configuration a little later than the scheduler."""
+    def owner():
+        return site.zuul.get(f'job/{job}')[0]['source_context']['project']
+
+    with contextlib.suppress(TimeoutError):
+        eventually('the owner', lambda: owner() == expected, seconds=30)
+    return owner()
 
 
 def whose_role(site, build):
