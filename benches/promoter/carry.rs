@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
 
 use super::support::Outcome;
@@ -14,7 +13,7 @@ use super::support::clients::at_once;
 use super::support::figures::{cell, median};
 use super::support::image::Image;
 use super::support::place::{Place, free_address, settle, write};
-use super::support::registries::{self, LOGIN, Start};
+use super::support::registries::{self, Start};
 use super::support::server::{Prepared, Server};
 
 const IMAGES: usize = 300;
@@ -60,6 +59,7 @@ pub fn measure(place: &Place, program: &Path, rounds: usize) -> Outcome<String> 
     let mut text = "| 300 images of one 10 KiB layer to three registries | unit | ours | skopeo copy --all | target | | \
          the servers' processor, ours / skopeo | requests for an image, ours |\n|---|---|--:|--:|---|---|---|---|\n"
         .to_owned();
+    print!("\n{text}");
     for (kind, name) in [
         (Kind::Distribution, "between Debian's distributions"),
         (Kind::Ours, "between ours, with a login"),
@@ -203,7 +203,8 @@ impl Source {
     /// An auth file for all registries that want a login.
     fn logins(&self, folder: &Path, to: &[Server]) -> Outcome<PathBuf> {
         let servers = to.iter().chain([&self.server]).filter(|_| self.kind == Kind::Ours);
-        let auth = BASE64_STANDARD.encode(format!("{}:{}", LOGIN.0, LOGIN.1));
+        let basic = registries::basic();
+        let auth = basic.trim_start_matches("Basic ");
         let auths: serde_json::Map<_, _> =
             servers.map(|server| (address(server), json!({"auth": auth}))).collect();
         write(folder, "auth.json", &json!({"auths": auths}).to_string())

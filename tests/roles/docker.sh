@@ -4,7 +4,6 @@
 
 # Images only: no container runs, so no network of its own is needed.
 start_docker() {
-    local tries
     mkdir -p /srv/docker
     # As systemd does by the drop-in.
     grep -qx 'EnvironmentFile=/etc/docker/zuul-images-proxy.env' \
@@ -16,12 +15,7 @@ start_docker() {
         exec dockerd --data-root /srv/docker/data --exec-root /srv/docker/exec --host "$DOCKER_HOST" \
             --pidfile /srv/docker/pid --iptables=false --bridge=none --storage-driver vfs
     ) >"$logs/dockerd.log" 2>&1 &
-    for tries in {1..100}; do
-        if docker version >"$logs/docker-version.log" 2>&1; then return 0; fi
-        sleep 0.3
-    done
-    echo "dockerd does not answer after $tries tries; see $logs/dockerd.log"
-    return 1
+    engine_answers "$logs/dockerd.log"
 }
 
 start_builder() {

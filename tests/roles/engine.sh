@@ -7,17 +7,11 @@ engine=${XDG_CACHE_HOME:-$HOME/.cache}/zuul-images/docker-trixie
 
 # With the configuration that the roles have left, as a restart takes it.
 start_engine() {
-    local tries
     jq -s 'add // {} | .features["containerd-snapshotter"] = true' /etc/docker/daemon.json >/srv/engine/daemon.json
     PATH=$engine/usr/sbin:$engine/usr/bin:$PATH dockerd --config-file /srv/engine/daemon.json --data-root /srv/engine/data \
         --exec-root /srv/engine/exec --host "$DOCKER_HOST" --pidfile /srv/engine/pid --iptables=false --bridge=none \
         --storage-driver native >"$logs/engine.log" 2>&1 &
-    for tries in {1..100}; do
-        if docker version >"$logs/engine-version.log" 2>&1; then return 0; fi
-        sleep 0.3
-    done
-    echo "dockerd does not answer after $tries tries; see $logs/engine.log"
-    return 1
+    engine_answers "$logs/engine.log"
 }
 
 keeps_images_in_containerd() {

@@ -14,7 +14,7 @@ def play(site, report):
     report.equal(f'check of {app} succeeds', app.await_vote(), 1)
     build = site.zuul.build(pipeline='check', change=app.number)
     pulled = json.loads((site.job_folder(build) / 'zuul-images-pull.json').read_text())
-    report.equal('no question was asked', pulled.get('ahead', []), [])
+    report.check('no question was asked', 'ahead' not in pulled, pulled.get('ahead'))
     report.equal('the image was handed over', [image['to'].partition('/')[2] for image in pulled['images']], [f'{BASE}:latest'])
     report.equal('check builds on it', site.images.texts(built(build)), {'base': 'not merged\n', 'app': 'on it\n'})
     for change in (app, base):
