@@ -119,7 +119,7 @@ impl<'t> Reader<'t> {
             }
             Event::SequenceStart(_, anchor, _) => (anchor, self.list(depth)?),
             Event::MappingStart(_, anchor, _) => (anchor, self.map(depth)?),
-            Event::Alias(anchor) => return self.alias(anchor, span),
+            Event::Alias(anchor) => return self.alias(anchor, span, depth),
             _ => return Err(fault(span, "a value is expected here")),
         };
         let node = Node { at: at(span), value };
@@ -171,10 +171,14 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn alias(&mut self, anchor: usize, span: &Span) -> Result<Node<'t>, Fault> {
+    fn alias(&mut self, anchor: usize, span: &Span, depth: usize) -> Result<Node<'t>, Fault> {
         // A node that holds itself is known only when it is complete.
-        let node = self.anchors.get(&anchor).cloned();
+        let node = self.anchors.get(&anchor);
         let node = node.ok_or_else(|| fault(span, "this alias holds itself"))?;
+        if depth + node.height() > MAX_DEPTH {
+            return Err(fault(span, "it is nested too deep"));
+        }
+        let node = node.clone();
         self.copy(&node, span)?;
         Ok(Node { at: at(span), ..node })
     }
@@ -197,6 +201,18 @@ impl Node<'_> {
             Value::Text(text) => 1 + text.len() / 64,
             Value::List(entries) => 1 + entries.iter().map(Self::count).sum::<usize>(),
             Value::Map(entries) => 1 + entries.iter().map(|it| 1 + it.value.count()).sum::<usize>(),
+        }
+    }
+
+    /// How many levels are below it.
+    fn height(&self) -> usize {
+        let highest = |below: &mut dyn Iterator<Item = &Self>| {
+            below.map(|node| 1 + node.height()).max().unwrap_or_default()
+        };
+        match &self.value {
+            Value::Null | Value::Text(_) => 0,
+            Value::List(entries) => highest(&mut entries.iter()),
+            Value::Map(entries) => highest(&mut entries.iter().map(|it| &it.value)),
         }
     }
 
@@ -267,6 +283,19 @@ mod tests {
         assert!(parse(&nested).unwrap_err().message.contains("too much"));
         assert!(parse("&a [*a]").is_err());
         assert_eq!(texts("- &x 1.0\n- *x\n"), ["1.0", "1.0"]);
+    }
+
+    /// Each level of a tree costs stack, also when the tree is let go.
+    #[test]
+    fn aliases_nest_no_deeper_than_what_is_written() {
+        let nested = |levels: usize, inner: &str| {
+            format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels))
+        };
+        let text = |levels| format!("- &a {}\n- {}\n", nested(10, "x"), nested(levels, "*a"));
+        assert!(parse(&text(MAX_DEPTH - 11)).is_ok());
+        let error = parse(&text(MAX_DEPTH - 10)).unwrap_err();
+        assert!(error.message.contains("too deep"), "{error:?}");
+        assert_eq!(error.at.line, 2);
     }
 
     #[test]
