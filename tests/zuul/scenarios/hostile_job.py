@@ -13,9 +13,15 @@ def play(site, report):
     report.check('it took along what it found', (log / 'loot/environment').is_file(), sorted(path.name for path in log.iterdir()))
     report.equal('no planted program was run', (log / 'stolen').exists(), False)
     report.equal('its image is what it built', site.images.texts(built(build)), {'hostile': 'of this change\n'})
-    report.equal('no published file of any job holds a password', site.files_with_passwords(log.parent), [])
-    report.equal('no file of a node holds one', [
-        file for node in site.nodes() for place in PLACES_OF_NODES for file in site.files_with_passwords(node / place)], [])
+    in_log, on_node = log / 'canary', site.nodes()[0] / 'tmp/canary'
+    for place in (in_log, on_node):
+        place.write_text(site.secrets.canary)
+    report.equal('no published file of any job holds a password (the canary is found)', site.files_with_passwords(log.parent), [
+        f'the canary in {in_log}'])
+    report.equal('no file of a node holds one (the canary is found)', [
+        file for node in site.nodes() for place in PLACES_OF_NODES for file in site.files_with_passwords(node / place)], [
+        f'the canary in {on_node}'])
     report.equal('nothing that Zuul keeps of builds holds one', site.secrets.named_in(str(site.zuul.builds(limit=500))), [])
-    report.equal('no process had one among its arguments', site.secrets.seen_in_processes(), [])
+    report.equal('no process had one among its arguments (the canary is found)', site.secrets.seen_in_processes(), [
+        'the canary in the arguments of sh'])
     change.abandon()
