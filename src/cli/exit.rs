@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Why a program did not do its work.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Failure {
     #[serde(skip)]
     exit: Exit,
@@ -61,6 +61,14 @@ impl Failure {
     pub fn on(mut self, item: impl ToString) -> Self {
         self.item = Some(item.to_string());
         self
+    }
+
+    /// Says that so many images were written before, so that it is no refusal any more.
+    #[must_use]
+    pub fn after_writing(self, written: u64) -> Self {
+        let kind = if self.exit == Exit::Refused { "partial" } else { self.kind };
+        let message = format!("{}; {written} images were written before", self.message);
+        Self { exit: Exit::Failed, kind, message, ..self }
     }
 
     /// Whether the arguments or input files were wrong: then there is no document.

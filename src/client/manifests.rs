@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::access::{Effort, Purpose};
 use super::{Error, Repository};
-use crate::http::{self, Body, Request, Response};
+use crate::http::{self, Body, Request, Response, Retries};
 use crate::oci::{
     Digest, MAX_MANIFEST_BYTES, Manifest, OciErrorCode, Reference, media_type, printable,
 };
@@ -116,13 +116,7 @@ impl Repository {
             if failed.may_be_done() && there().await {
                 return Ok(());
             }
-            if misses_something(&failed) {
-                let paused = retries.pause_all_the_same(failed).await;
-                paused.map_err(|source| Error::Incomplete { doing: doing.clone(), source })?;
-                continue;
-            }
-            let paused = retries.pause(failed).await;
-            paused.map_err(|source| purpose.http(source))?;
+            pause_before_write(purpose, &mut retries, failed).await?;
         }
     }
 
@@ -166,7 +160,7 @@ impl Repository {
         }
     }
 
-    async fn head_with(
+    pub(super) async fn head_with(
         &self,
         reference: &Reference,
         effort: Effort,
@@ -240,6 +234,23 @@ impl Repository {
 /// The digest the registry names, if it names one that can be checked.
 pub(super) fn advertised(response: &Response) -> Option<Digest> {
     response.header(CONTENT_DIGEST)?.trim().parse().ok()
+}
+
+/// Waits before a manifest is written again.
+///
+/// # Errors
+/// What is not worth another try, or has been tried often enough.
+pub(super) async fn pause_before_write(
+    purpose: Purpose<'_>,
+    retries: &mut Retries,
+    failed: http::Error,
+) -> Result<(), Error> {
+    if misses_something(&failed) {
+        let paused = retries.pause_all_the_same(failed).await;
+        let doing = purpose.doing.to_owned();
+        return paused.map_err(|source| Error::Incomplete { doing, source });
+    }
+    retries.pause(failed).await.map_err(|source| purpose.http(source))
 }
 
 /// Whether a registry does not take a manifest because of what it does not find below it.

@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use super::access::Effort;
+use super::manifests::pause_before_write;
 use super::{Error, Repository};
 use crate::oci::{Digest, Manifest, Reference, Tag};
 
@@ -73,22 +75,23 @@ impl Repository {
                     return Ok(TagMove::Meanwhile(held));
                 }
             }
+            let is_there = async || {
+                let held = writable.head_with(&reference, Effort::Once).await;
+                matches!(held, Ok(Some(held)) if held.digest == *manifest.digest())
+            };
             let failed = match writable.put_once(purpose, &reference, manifest).await {
                 Ok(()) => return Ok(TagMove::Done),
                 Err(Error::Http { source, .. }) => source,
                 Err(error @ Error::Login { .. }) if !tried => return Ok(TagMove::Barred(error)),
+                Err(Error::Damaged { .. }) if is_there().await => return Ok(TagMove::Done),
                 Err(error) => return Err(error),
             };
             (fresh, tried) = (false, true);
             let may_be_done = failed.may_be_done();
-            if let Err(failed) = retries.pause(failed).await {
-                let held = match may_be_done {
-                    true => writable.clone().impatient().head(&reference).await.ok().flatten(),
-                    false => None,
-                };
-                return match held {
-                    Some(held) if held.digest == *manifest.digest() => Ok(TagMove::Done),
-                    _ => Err(purpose.http(failed)),
+            if let Err(error) = pause_before_write(purpose, &mut retries, failed).await {
+                return match may_be_done && is_there().await {
+                    true => Ok(TagMove::Done),
+                    false => Err(error),
                 };
             }
         }

@@ -33,6 +33,16 @@ pub enum Error {
         /// What is there.
         found: Digest,
     },
+    /// The destination became another image since the run began.
+    #[error(
+        "copying {item}: somebody set it to {found} meanwhile; a tag is not moved, so that stays"
+    )]
+    Raced {
+        /// Which image.
+        item: String,
+        /// What is there.
+        found: Digest,
+    },
     /// Two different images for one place.
     #[error("copying {item}: refused, as another image of this run ({other}) goes there too")]
     Conflict {
@@ -90,6 +100,7 @@ impl Error {
         match self {
             Self::NotFound { .. } => "not-found",
             Self::Refused { .. } | Self::Moves { .. } => "refused",
+            Self::Raced { .. } => "raced",
             Self::Conflict { .. } => "conflict",
             Self::Platform { .. } => "platform",
             Self::Unsupported { .. } => "unsupported",
@@ -127,6 +138,7 @@ impl Error {
             Self::NotFound { item }
             | Self::Refused { item, .. }
             | Self::Moves { item, .. }
+            | Self::Raced { item, .. }
             | Self::Conflict { item, .. }
             | Self::Platform { item, .. }
             | Self::Unsupported { item, .. }

@@ -83,7 +83,7 @@ pub struct Options {
     pub referrers: Referrers,
     /// Leave a tag with signatures at the destination that would lose some of them.
     pub keep_signatures: bool,
-    /// Refuse an item whose destination is another image already.
+    /// Refuse an item whose destination is another image, now or when its turn comes to be written.
     pub never_move: bool,
 }
 

@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::referrers::{self, Attached, Group};
 use super::resolve::{Below, Content, Resolved};
 use super::shared::Shared;
-use crate::client::Repository;
+use crate::client::{Repository, Sight};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Registry, RepositoryName};
 
 /// What is to be moved and written, each thing once.
@@ -73,6 +73,8 @@ pub(super) struct Write {
     pub(super) to: Repository,
     pub(super) reference: Reference,
     pub(super) manifest: Manifest,
+    /// That the tag is free, where one that is not may not be moved.
+    pub(super) free: Option<Sight>,
     pub(super) item: String,
 }
 
@@ -203,7 +205,8 @@ impl Planner {
 
     fn by_digest(&mut self, step: Step, item: &Resolved, digest: &Digest, manifest: &Manifest) {
         if self.written.insert((place(&item.to), digest.clone())) {
-            let write = Write::new(item, digest.clone().into(), manifest);
+            let free = None;
+            let write = Write { free, ..Write::new(item, digest.clone().into(), manifest) };
             self.plan.steps.entry(step).or_default().push(write);
         }
     }
@@ -211,7 +214,9 @@ impl Planner {
 
 impl Write {
     fn new(item: &Resolved, reference: Reference, manifest: &Manifest) -> Self {
-        Self { to: item.to.clone(), reference, manifest: manifest.clone(), item: item.name.clone() }
+        let Resolved { to, free, name, .. } = item;
+        let (to, free, item) = (to.clone(), free.clone(), name.clone());
+        Self { to, reference, manifest: manifest.clone(), free, item }
     }
 }
 

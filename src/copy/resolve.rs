@@ -1,11 +1,12 @@
 use std::collections::HashMap;
+use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::reader::Reader;
 use super::source::Sources;
 use super::{Error, Item, Options};
-use crate::client::{self, Client, ManifestHead, Repository};
+use crate::client::{self, Client, ManifestHead, Repository, Sight};
 use crate::oci::{Descriptor, Digest, Manifest, Platform, Reference, media_type};
 
 /// One item after a look at both sides.
@@ -26,6 +27,8 @@ pub(super) struct Resolved {
     pub(super) kept: bool,
     /// What is to be written; `None` if the destination holds this digest, or keeps its own.
     pub(super) content: Option<Content>,
+    /// That the tag is free, where one that is not may not be moved.
+    pub(super) free: Option<Sight>,
 }
 
 /// The manifests of an image that its destination lacks.
@@ -67,6 +70,7 @@ pub(super) async fn resolve(
     let to = client.image(&item.to).for_build(builds.origin.as_ref());
     let to = if options.dry_run { to } else { to.writable() };
     let to = if builds.keep_pushed { to.keeping_pushed() } else { to };
+    let asked = Instant::now();
     let there = to.head(&item.to.reference).await;
     let there = there.map_err(|source| Error::client(&name, source))?;
     let look = Look { name: &name, sources, from: &from, to: &to, options };
@@ -81,6 +85,7 @@ pub(super) async fn resolve(
         is_index: there.as_ref().is_some_and(ManifestHead::is_index),
         kept: false,
         content,
+        free: (options.never_move && there.is_none()).then(|| Sight::new(None, asked)),
     };
     if let Some(there) = there.as_ref().filter(|there| builds.keep_pushed && there.origin.is_none())
     {

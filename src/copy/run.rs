@@ -12,7 +12,7 @@ use super::resolve::Resolved;
 use super::source::Sources;
 use super::tally::{Tally, listed};
 use super::{Blobs, Builds, Error, ImageOutcome, Item, Options, Outcome, Progress, Totals};
-use crate::client::{self, Client, Repository};
+use crate::client::{self, Client, Repository, TagMove};
 use crate::oci::{Digest, ImageReference, Reference, Registry, RepositoryName};
 
 /// Carries all items. Blobs come first, then manifests from the deepest up, then what is attached to
@@ -167,7 +167,18 @@ async fn list(list: &List) -> Result<u64, Error> {
 
 /// What the name stands for, where that is kept.
 async fn write(write: &Write) -> Result<Option<(Name, Digest)>, Error> {
-    let Write { to, reference, manifest, item } = write;
+    let Write { to, reference, manifest, free, item } = write;
+    if let (Reference::Tag(tag), Some(free)) = (reference, free) {
+        match to.move_tag(tag, free, manifest).await {
+            Ok(TagMove::Done | TagMove::There) => return Ok(None),
+            Ok(TagMove::Meanwhile(Some(found))) => {
+                return Err(Error::Raced { item: item.clone(), found });
+            }
+            Ok(TagMove::Barred(source)) | Err(source) => return Err(Error::client(item, source)),
+            // It is free all the same.
+            Ok(TagMove::Meanwhile(None)) => {}
+        }
+    }
     match to.put_manifest(reference, manifest).await {
         Ok(()) => Ok(None),
         Err(client::Error::Kept { digest, .. }) => Ok(Some((name(to, reference), digest))),

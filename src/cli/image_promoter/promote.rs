@@ -1,6 +1,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::manifests::{Judged, Source};
 use super::plan::{Outline, Rules, failure, write_failures};
@@ -42,7 +43,7 @@ pub(super) struct Promote {
 }
 
 impl Promote {
-    pub(super) async fn run(self, bars: &Bars) -> Result<Judged<Promoted>, Failure> {
+    pub(super) async fn run(self, bars: &Bars) -> Result<Judged<Ran>, Failure> {
         if self.confirm && self.reach.file.is_some() {
             let reason = "what a file says may be old: --confirm asks the registries, leave --inventory away";
             return Err(Failure::input(reason));
@@ -61,20 +62,36 @@ impl Promote {
             copying: copy::Options {
                 referrers,
                 never_move: true,
+                keep_signatures: true,
                 ..self.reach.network().copying()
             },
             progress: bars,
         };
-        Ok(Judged::Fine(promoter::promote(&client, planned, failures, &options).await?))
+        let mut promoted = promoter::promote(&client, planned, failures, &options).await;
+        let stopped = promoted.stopped.take().map(|error| match promoted.written {
+            0 => Failure::from(error),
+            written => Failure::from(error).after_writing(written),
+        });
+        Ok(Judged::Fine(Ran { promoted, stopped }))
     }
 }
 
-impl Report for Promoted {
+/// What was done, also where something ended it.
+#[derive(Debug, Serialize)]
+pub(super) struct Ran {
+    #[serde(flatten)]
+    promoted: Promoted,
+    #[serde(skip)]
+    stopped: Option<Failure>,
+}
+
+impl Report for Ran {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.planned.write_text(out)?;
-        write_failures(&self.failures, out)?;
-        let (written, referrers, totals) = (self.written, self.referrers_written, &self.totals);
-        match self.dry_run {
+        let Promoted { dry_run, planned, failures, totals, .. } = &self.promoted;
+        planned.write_text(out)?;
+        write_failures(failures, out)?;
+        let (written, referrers) = (self.promoted.written, self.promoted.referrers_written);
+        match dry_run {
             true => writeln!(out, "nothing was written; do it with --confirm"),
             false => writeln!(
                 out,
@@ -86,9 +103,13 @@ impl Report for Promoted {
     }
 
     fn failure(&self) -> Option<Failure> {
-        match self.failures.is_empty() && !self.planned.is_clean() {
-            true => Some(Failure::refused(self.planned.objection())),
-            false => failure(&self.failures),
+        if self.stopped.is_some() {
+            return self.stopped.clone();
+        }
+        let Promoted { failures, planned, .. } = &self.promoted;
+        match failures.is_empty() && !planned.is_clean() {
+            true => Some(Failure::refused(planned.objection())),
+            false => failure(failures),
         }
     }
 }

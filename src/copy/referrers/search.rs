@@ -265,6 +265,7 @@ impl Search<'_> {
             is_index: false,
             kept: false,
             content,
+            free: None,
         }
     }
 

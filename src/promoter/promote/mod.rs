@@ -50,26 +50,25 @@ pub struct Promoted {
     pub referrers_written: u64,
     /// Sums over all.
     pub totals: Totals,
+    /// What ended it before all was done.
+    #[serde(skip)]
+    pub stopped: Option<Error>,
 }
 
-/// Carries a plan out as far as nothing speaks against it. What failed before is in `failures`.
-///
-/// # Errors
-/// The first failure, unless the rest is to be done all the same.
+/// Carries a plan out as far as nothing speaks against it. What failed before is in `failures`. The first
+/// failure ends it, unless the rest is to be done all the same; what was done until then is told all the same.
 pub async fn promote(
     client: &Client,
     planned: Planned,
     failures: Vec<Failed>,
     options: &Options<'_>,
-) -> Result<Promoted, Error> {
+) -> Promoted {
     let before = client.statistics();
     let started = Instant::now();
     let mut run =
         Run { client, options, failures, written: 0, referrers: 0, totals: Totals::default() };
     let may_go_on = planned.is_clean() || options.keep_going;
-    if may_go_on {
-        run.carry(&planned).await?;
-    }
+    let stopped = if may_go_on { run.carry(&planned).await.err() } else { None };
     let Run { mut failures, written, referrers, totals, .. } = run;
     failures.sort_by(|left, right| left.item.cmp(&right.item));
     let after = client.statistics();
@@ -80,7 +79,8 @@ pub async fn promote(
         ..totals
     };
     let dry_run = !options.confirm;
-    Ok(Promoted { dry_run, planned, failures, written, referrers_written: referrers, totals })
+    let referrers_written = referrers;
+    Promoted { dry_run, planned, failures, written, referrers_written, totals, stopped }
 }
 
 struct Run<'a> {
@@ -102,7 +102,7 @@ impl Run<'_> {
             return Ok(());
         }
         for batch in batches(&planned.edges, &copies)? {
-            self.batch(batch).await?;
+            self.written += self.batch(batch).await?;
         }
         if self.options.repair {
             let edges = planned.in_place().filter(|edge| !left.contains(&edge.source));
@@ -123,32 +123,36 @@ impl Run<'_> {
         left
     }
 
-    async fn batch(&mut self, batch: Batch) -> Result<(), Error> {
+    /// How many of its images were written, as far as that is known.
+    async fn batch(&mut self, batch: Batch) -> Result<u64, Error> {
         match self.run(batch.items()).await {
-            Ok(()) => Ok(()),
+            Ok(written) => Ok(written),
             Err(error) if !self.options.keep_going => Err(error),
             // What of it is to blame shows one by one.
             Err(_) => {
+                let mut written = 0;
                 for (path, items) in batch.apart() {
-                    if let Err(error) = self.run(items).await {
-                        self.failures.push(Failed::new(path, &error));
+                    // Some of them were written before the other failed, and are in place now.
+                    let all = items.len() as u64;
+                    match self.run(items).await {
+                        Ok(_) => written += all,
+                        Err(error) => self.failures.push(Failed::new(path, &error)),
                     }
                 }
-                Ok(())
+                Ok(written)
             }
         }
     }
 
-    async fn run(&mut self, items: Vec<copy::Item>) -> Result<(), Error> {
+    async fn run(&mut self, items: Vec<copy::Item>) -> Result<u64, Error> {
         let options = &self.options.copying;
         let outcome = copy::run(self.client, items, options, self.options.progress).await?;
         self.count(&outcome);
-        Ok(())
+        Ok(outcome.images.iter().filter(|image| image.changed).count() as u64)
     }
 
     fn count(&mut self, outcome: &Outcome) {
         let Outcome { images, totals, .. } = outcome;
-        self.written += images.iter().filter(|image| image.changed).count() as u64;
         // Images under several tags tell of the same referrers.
         let referrers: HashSet<(String, &str)> = images
             .iter()

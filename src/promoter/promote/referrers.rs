@@ -3,9 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Run;
-use super::batches::item;
+use super::batches::{BATCH, Batch};
 use crate::client::{self, Client};
-use crate::copy::Item;
 use crate::oci::Digest;
 use crate::promoter::Error;
 use crate::promoter::edges::{Edge, TAGLESS};
@@ -49,15 +48,10 @@ impl Run<'_> {
             .filter(|edge| found.contains(&(edge.source, edge.digest)))
             .map(|edge| Edge { tag: TAGLESS, ..edge })
             .collect();
-        for places in places.into_iter().collect::<Vec<_>>().chunks(512) {
-            let items: Vec<Item> =
-                places.iter().map(|edge| item(all, *edge, false)).collect::<Result<_, _>>()?;
-            match self.run(items).await {
-                Err(error) if self.options.keep_going => {
-                    self.failures.push(Failed::new("referrers", &error));
-                }
-                done => done?,
-            }
+        for places in places.into_iter().collect::<Vec<_>>().chunks(BATCH) {
+            let mut batch = Batch::default();
+            places.iter().try_for_each(|edge| batch.push(all, *edge, false))?;
+            self.batch(batch).await?;
         }
         Ok(())
     }

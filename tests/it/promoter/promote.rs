@@ -1,7 +1,12 @@
 //! Promotion between real registries: ours, Debian's, and one that lists as Google's do.
 
+use std::process::Output;
+use std::time::Duration;
+
 use http::Method;
 use serde_json::json;
+use zuul_images::client::{Repository, Sight};
+use zuul_images::oci::{Digest, Reference};
 
 use super::site::{PLATFORMS, Site};
 use super::{described, document, plain, promoter, text};
@@ -9,7 +14,6 @@ use crate::support::clients;
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::images::{digest_of, push_image, push_index, push_referrer};
-use zuul_images::oci::Reference;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_are_promoted_to_every_destination_and_then_there_is_nothing_to_do() {
@@ -119,35 +123,137 @@ async fn a_tag_that_somebody_sets_meanwhile_is_not_moved() {
     let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
     let manifests = [site.manifest("a", &[(&app, json!(["1.0"]))])];
     // The plan finds no repository at all; when the copy looks at the tag, it is there.
-    let (opener, open) = tokio::sync::watch::channel(false);
-    let look = "/v2/prod/a/manifests/1.0";
     let front = Faulty::before(format!("127.0.0.1:{}", site.debian.port).parse().unwrap()).await;
-    front.fault(1, Method::HEAD, look, Fault::Hold(open));
-    let manifests =
-        [manifests[0].replace(&site.debian.registry().to_string(), &front.address.to_string())];
+    let look = (Method::HEAD, "/v2/prod/a/manifests/1.0");
     let address = front.address.to_string();
-    let meanwhile = async {
-        while front.count(Method::HEAD, look) == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        let other = push_index(&site.debian("prod/a"), "1.0", "other", &PLATFORMS).await;
-        opener.send_replace(true);
-        other
-    };
-    let run = tokio::task::block_in_place(|| {
-        std::thread::scope(|scope| {
-            let run = scope.spawn(|| {
-                site.run("promote", &manifests, &["--confirm", "--plain-http", &address])
-            });
-            let other = tokio::runtime::Handle::current().block_on(meanwhile);
-            (run.join().unwrap(), other)
-        })
-    });
-    let (output, other) = run;
+    let manifests = [manifests[0].replace(&site.debian.registry().to_string(), &address)];
+    let options = ["--confirm", "--plain-http", &address];
+    let promote = || site.run("promote", &manifests, &options);
+    let (output, other) = set_meanwhile(&site, "1.0", &front, look, promote).await;
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("a tag is not moved"), "{}", text(&output.stderr));
     assert_eq!(digest_of(&site.debian("prod/a"), "1.0").await, Some(other));
     assert_eq!(digest_of(&site.ours("prod/a"), "1.0").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_somebody_sets_while_blobs_are_moved_is_not_moved() {
+    let site = Site::start().await;
+    let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
+    let manifests = [site.manifest("a", &[(&app, json!(["1.0"]))])];
+    let blob = (Method::GET, "/v2/staging/a/blobs/");
+    let promote = || site.run("promote", &manifests, &["--confirm"]);
+    let (output, other) = set_meanwhile(&site, "1.0", &site.source, blob, promote).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let done = document(&output);
+    described(&done);
+    assert_eq!(done["error"]["kind"], "raced", "{done}");
+    assert!(text(&output.stderr).contains("a tag is not moved"), "{}", text(&output.stderr));
+    assert_eq!(digest_of(&site.debian("prod/a"), "1.0").await, Some(other));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_before_something_ended_a_run_is_told() {
+    let site = Site::start().await;
+    let mut digests = Vec::new();
+    for seed in ["a", "b"] {
+        digests.push(push_index(&site.source("staging/a"), "x", seed, &PLATFORMS).await);
+    }
+    digests.sort();
+    // Too many to be carried together.
+    let tags =
+        |first: &str| json!((0..300).map(|it| format!("{first}{it:03}")).collect::<Vec<_>>());
+    let manifest = site.manifest("a", &[(&digests[0], tags("t")), (&digests[1], tags("u"))]);
+    let front = Faulty::before(format!("127.0.0.1:{}", site.debian.port).parse().unwrap()).await;
+    let address = front.address.to_string();
+    let manifest = manifest.replace(&site.debian.registry().to_string(), &address);
+    let manifests = [manifest.replace(&format!("- name: {}/prod\n", site.ours.address), "")];
+    let options = ["--confirm", "--plain-http", &address];
+    let promote = || site.run("promote", &manifests, &options);
+    let look = (Method::HEAD, "/v2/prod/a/manifests/u000");
+    let (output, other) = set_meanwhile(&site, "u299", &front, look, promote).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let done = document(&output);
+    described(&done);
+    assert_eq!((&done["written"], &done["error"]["kind"]), (&json!(300), &json!("partial")));
+    assert!(text(&output.stderr).contains("300 images were written before"));
+    assert_eq!(digest_of(&site.debian("prod/a"), "t299").await.as_ref(), Some(&digests[0]));
+    assert_eq!(digest_of(&site.debian("prod/a"), "u298").await, None);
+    assert_eq!(digest_of(&site.debian("prod/a"), "u299").await, Some(other));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_were_written_beside_one_that_failed_are_counted() {
+    let site = Site::start().await;
+    let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
+    let bad = push_index(&site.source("staging/bad"), "x", "bad", &PLATFORMS).await;
+    let tags: Vec<String> = (0..20).map(|it| format!("t{it:02}")).collect();
+    let front = Faulty::before(format!("127.0.0.1:{}", site.debian.port).parse().unwrap()).await;
+    let address = front.address.to_string();
+    let manifests =
+        [("a", &app, json!(tags)), ("bad", &bad, json!(["1"]))].map(|(name, digest, tags)| {
+            let manifest = site.manifest(name, &[(digest, tags)]);
+            let manifest = manifest.replace(&site.debian.registry().to_string(), &address);
+            manifest.replace(&format!("- name: {}/prod\n", site.ours.address), "")
+        });
+    let denied = Fault::Answer(403, vec![], "".into());
+    front.fault(usize::MAX, Method::PUT, "/v2/prod/bad/manifests/1", denied);
+    let options = ["--confirm", "--keep-going", "--plain-http", &address];
+    let output = site.run("promote", &manifests, &options);
+    assert_eq!(output.status.code(), Some(1));
+    let done = document(&output);
+    described(&done);
+    assert_eq!(done["written"], 20, "{done}");
+    assert!(done["failures"][0]["item"].as_str().unwrap().ends_with("staging/bad"), "{done}");
+}
+
+/// Runs `promote`, and puts another image under `tag` in Debian's registry while `front` holds a request.
+async fn set_meanwhile(
+    site: &Site,
+    tag: &str,
+    front: &Faulty,
+    (method, path): (Method, &str),
+    promote: impl FnOnce() -> Output + Send,
+) -> (Output, Digest) {
+    let (opener, open) = tokio::sync::watch::channel(false);
+    front.forget_requests();
+    front.fault(1, method.clone(), path, Fault::Hold(open));
+    let meanwhile = async {
+        while front.count(method.clone(), path) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let other = push_index(&site.debian("prod/a"), tag, "other", &PLATFORMS).await;
+        // A tag that was seen just now is written without another look.
+        tokio::time::sleep(Sight::GOOD_FOR).await;
+        opener.send_replace(true);
+        other
+    };
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let run = scope.spawn(promote);
+            let other = tokio::runtime::Handle::current().block_on(meanwhile);
+            (run.join().unwrap(), other)
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_that_a_destination_has_of_its_own_stay() {
+    let site = Site::start().await;
+    let app = push_index(&site.source("staging/a"), "x", "a", &PLATFORMS).await;
+    let manifests = [site.manifest("a", &[(&app, json!(["1.0"]))])];
+    site.promote(&manifests, &[]);
+    let signature = format!("sha256-{}.sig", app.hex());
+    let signed = async |place: &Repository, by: &str| {
+        push_image(place, Some(&signature), by, "linux/amd64").await.digest().clone()
+    };
+    let theirs = signed(&site.source("staging/a"), "staging").await;
+    let own = signed(&site.debian("prod/a"), "production").await;
+    let output = site.run("promote", &manifests, &["--confirm"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("which is left as it is"), "{}", text(&output.stderr));
+    assert_eq!(digest_of(&site.debian("prod/a"), &signature).await, Some(own));
+    assert_eq!(digest_of(&site.ours("prod/a"), &signature).await, Some(theirs));
 }
 
 #[tokio::test(flavor = "multi_thread")]
