@@ -27,7 +27,7 @@ pub(super) struct Source {
     #[arg(long, value_name = "GITREV")]
     since: Option<String>,
 
-    /// Name files in problems by their paths below this folder
+    /// Name files in problems by their paths below this folder, and read none that lies elsewhere
     #[arg(long, value_name = "DIR")]
     relative_to: Option<PathBuf>,
 }
@@ -47,6 +47,7 @@ pub(super) struct Read {
 impl Source {
     /// Reads them; with `leave_bad` those that are wrong are left out, though told.
     pub(super) fn read(&self, leave_bad: bool) -> Result<Read, Failure> {
+        self.judge_places()?;
         let mut manifests = match &self.thin_manifest_dir {
             Some(folder) => Manifests::thin(folder)?,
             None if self.manifest.is_empty() => {
@@ -71,6 +72,21 @@ impl Source {
         let destinations = manifests.destinations().map(str::to_owned).collect();
         let problems = self.named(manifests.take_problems());
         Ok(Read { manifests, edges, problems, accounts, destinations })
+    }
+
+    /// A change may bring links; what lies elsewhere is not the change's to show.
+    fn judge_places(&self) -> Result<(), Failure> {
+        let Some(folder) = &self.relative_to else { return Ok(()) };
+        for path in self.manifest.iter().chain(&self.thin_manifest_dir) {
+            // What is not there is told when it is read.
+            let Ok(target) = path.canonicalize() else { continue };
+            if !folder.canonicalize().is_ok_and(|folder| target.starts_with(folder)) {
+                let (path, folder) = (path.display(), folder.display());
+                let message = format!("{path} is, or is a link to, something outside of {folder}");
+                return Err(Failure::input(message).on(path));
+            }
+        }
+        Ok(())
     }
 
     /// With the names of files that are wanted.

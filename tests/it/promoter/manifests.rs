@@ -193,6 +193,34 @@ fn files_are_named_by_their_paths_in_the_project() {
 }
 
 #[test]
+fn a_link_out_of_the_project_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    write_files(
+        folder.path(),
+        &json!({"secret.json": "{\"registry.example.org\": 1}", "d/images/.keep": "",
+            "d/manifests/.keep": "", "project/there.yaml": "{}"}),
+    );
+    let project = folder.path().join("project");
+    std::os::unix::fs::symlink("../secret.json", project.join("link.yaml")).unwrap();
+    std::os::unix::fs::symlink("../d", project.join("link")).unwrap();
+    for (option, name) in [
+        ("--manifest", "link.yaml"),
+        ("--manifest", "../secret.json"),
+        ("--thin-manifest-dir", "link"),
+    ] {
+        let mut command = promoter("check");
+        command.arg(option).arg(project.join(name)).arg("--relative-to").arg(&project);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        let said = text(&output.stderr);
+        assert!(said.contains("outside of") && !said.contains("registry.example.org"), "{said}");
+    }
+    let mut command = promoter("check");
+    command.arg("--manifest").arg(project.join("there.yaml")).arg("--relative-to").arg(&project);
+    assert_eq!(command.output().unwrap().status.code(), Some(1));
+}
+
+#[test]
 fn scalars_keep_their_source_text_as_tags() {
     let written = ["1.0", "1.10", "010", "1e3", "yes", "2020-01-01"];
     let digest = format!("sha256:{}", "a".repeat(64));
