@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::manifest::Listed;
+use super::manifest::{Listed, Manifest};
 use super::manifests::Manifests;
 use super::problem::{At, Level};
 use super::sha256::Sha256;
@@ -10,46 +10,22 @@ use super::sha256::Sha256;
 /// Says at each of these tags of destinations, `HOST/PATH/IMAGE` and tag, which other place puts another digest
 /// there.
 pub(super) fn tell(manifests: &mut Manifests, overlaps: &HashSet<(&str, &str)>) {
-    let mut claims: BTreeMap<(String, String), Vec<Claim>> = BTreeMap::new();
-    for manifest in &manifests.manifests {
-        for registry in &manifest.destinations {
-            for image in &manifest.images {
-                let path = format!("{}/{}", registry.name, image.name);
-                for Listed { digest, tags, .. } in &image.digests {
-                    for (tag, at) in tags {
-                        if overlaps.contains(&(path.as_str(), tag.as_str())) {
-                            let claim =
-                                Claim { file: manifest.images_file, at: *at, digest: *digest };
-                            claims.entry((path.clone(), tag.to_string())).or_default().push(claim);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    tell_claims(manifests, claims);
-}
-
-fn tell_claims(manifests: &mut Manifests, claims: BTreeMap<(String, String), Vec<Claim>>) {
+    let Manifests { files, manifests, problems } = manifests;
     let mut told: BTreeMap<[(usize, At); 2], (String, usize)> = BTreeMap::new();
-    for ((path, tag), claims) in claims {
+    for ((path, tag), claims) in claims(manifests, overlaps) {
         let Some(first) = claims.first() else { continue };
         for other in claims.iter().filter(|claim| claim.digest != first.digest) {
+            if other.is_of_the_image_of(first) {
+                continue;
+            }
             let key = [(other.file, other.at), (first.file, first.at)];
             told.entry(key).or_insert_with(|| (format!("{path}:{tag}"), 0)).1 += 1;
         }
     }
-    let Manifests { files, problems, .. } = manifests;
-    // Of two digests within one image it is said already.
-    let said: HashSet<(String, u32, u32)> =
-        problems.iter().map(|it| (it.file.clone(), it.line, it.column)).collect();
     for ([(file, at), (first_file, first_at)], (destination, count)) in told {
         let (Some(source), Some(first)) = (files.get(file), files.get(first_file)) else {
             continue;
         };
-        if said.contains(&(source.path.clone(), at.line, at.column)) {
-            continue;
-        }
         let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
         let At { line, column } = first_at;
         let message = format!(
@@ -61,9 +37,77 @@ fn tell_claims(manifests: &mut Manifests, claims: BTreeMap<(String, String), Vec
     }
 }
 
+fn claims<'m>(
+    manifests: &'m [Manifest],
+    overlaps: &HashSet<(&str, &str)>,
+) -> BTreeMap<(String, &'m str), Vec<Claim<'m>>> {
+    let mut claims: BTreeMap<(String, &str), Vec<Claim<'_>>> = BTreeMap::new();
+    for manifest in manifests {
+        for registry in &manifest.destinations {
+            for image in &manifest.images {
+                let path = format!("{}/{}", registry.name, image.name);
+                for Listed { digest, tags, .. } in &image.digests {
+                    for (tag, at) in tags {
+                        if overlaps.contains(&(path.as_str(), tag.as_str())) {
+                            let (file, image) = (manifest.images_file, &*image.name);
+                            let claim = Claim { file, image, at: *at, digest: *digest };
+                            claims.entry((path.clone(), tag.as_str())).or_default().push(claim);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    claims
+}
+
 /// One tag that a manifest puts somewhere.
-struct Claim {
+struct Claim<'m> {
     file: usize,
+    image: &'m str,
     at: At,
     digest: Sha256,
+}
+
+impl Claim<'_> {
+    /// Of two digests within one image it is said already, as an error of its file.
+    fn is_of_the_image_of(&self, other: &Self) -> bool {
+        self.file == other.file && self.image == other.image
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promoter::edges::Edges;
+
+    #[test]
+    fn a_warning_at_the_place_of_an_alias_hides_no_overlap() {
+        let [one, two, three] = ["1", "2", "3"].map(|it| format!("sha256:{}", it.repeat(64)));
+        let (_, problems) = read(&[
+            ("a.yaml", format!("{{name: y, dmap: {{{three}: ['1.0']}}}}")),
+            (
+                "b.yaml",
+                format!(
+                    "{{name: x, dmap: {{{one}: ['1.0']}}}}, {{name: x, dmap: {{{one}: &t ['1.0']}}}}, \
+                     {{name: y, dmap: {{{two}: *t}}}}"
+                ),
+            ),
+        ]);
+        assert!(problems.iter().any(|it| it.starts_with("b.yaml:2:")), "{problems:?}");
+    }
+
+    /// What reading these images of one destination comes to: edges, and errors with their places.
+    fn read(images: &[(&str, String)]) -> (Manifests, Vec<String>) {
+        let texts = images.iter().map(|(name, images)| {
+            let registries = "registries: [{name: s.example, src: true}, {name: d.example}]";
+            ((*name).to_owned(), format!("{registries}\nimages: [{images}]\n").into_bytes())
+        });
+        let mut manifests = Manifests::of_plain_contents(texts.collect());
+        Edges::of(&mut manifests);
+        let problems = manifests.problems.errors();
+        let problems =
+            problems.map(|it| format!("{}:{}: {}", it.file, it.line, it.message)).collect();
+        (manifests, problems)
+    }
 }
