@@ -1,4 +1,4 @@
-//! One tag of a destination that several places put different digests under.
+//! One tag of a destination that several places put different digests under: none of them is to be promoted.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,31 +7,33 @@ use super::manifests::Manifests;
 use super::problem::{At, Level};
 use super::sha256::Sha256;
 
-/// Says at each of these tags of destinations, `HOST/PATH/IMAGE` and tag, which other place puts another digest
-/// there.
+/// Says at each place that puts something under these tags of destinations, `HOST/PATH/IMAGE` and tag, which other
+/// place puts another digest there.
 pub(super) fn tell(manifests: &mut Manifests, overlaps: &HashSet<(&str, &str)>) {
     let Manifests { files, manifests, problems } = manifests;
     let mut told: BTreeMap<[(usize, At); 2], (String, usize)> = BTreeMap::new();
     for ((path, tag), claims) in claims(manifests, overlaps) {
         let Some(first) = claims.first() else { continue };
-        for other in claims.iter().filter(|claim| claim.digest != first.digest) {
-            if other.is_of_the_image_of(first) {
+        let Some(second) = claims.iter().find(|it| it.digest != first.digest) else { continue };
+        for claim in &claims {
+            let other = if claim.digest == first.digest { second } else { first };
+            if claim.is_of_the_image_of(other) {
                 continue;
             }
-            let key = [(other.file, other.at), (first.file, first.at)];
+            let key = [(claim.file, claim.at), (other.file, other.at)];
             told.entry(key).or_insert_with(|| (format!("{path}:{tag}"), 0)).1 += 1;
         }
     }
-    for ([(file, at), (first_file, first_at)], (destination, count)) in told {
-        let (Some(source), Some(first)) = (files.get(file), files.get(first_file)) else {
+    for ([(file, at), (other_file, other_at)], (destination, count)) in told {
+        let (Some(source), Some(other)) = (files.get(file), files.get(other_file)) else {
             continue;
         };
         let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-        let At { line, column } = first_at;
+        let At { line, column } = other_at;
         let message = format!(
             "overlapping edges: {destination}{others} would be another digest than {}:{line}:{column} \
              puts there",
-            first.path
+            other.path
         );
         problems.add(source.problem(at, Level::Error, message));
     }
@@ -95,6 +97,27 @@ mod tests {
             ),
         ]);
         assert!(problems.iter().any(|it| it.starts_with("b.yaml:2:")), "{problems:?}");
+    }
+
+    #[test]
+    fn of_an_overlap_neither_side_is_left_in_whatever_order_files_are() {
+        let [one, two] = ["1", "2"].map(|it| format!("sha256:{}", it.repeat(64)));
+        let image = |digest: &str| format!("{{name: x, dmap: {{{digest}: ['1.0']}}}}");
+        let (a, b) = (("a.yaml", image(&one)), ("b.yaml", image(&two)));
+        let good = ("c.yaml", image(&one).replace("1.0", "2.0"));
+        for images in [[a.clone(), b.clone(), good.clone()], [b, a, good]] {
+            let (mut manifests, problems) = read(&images);
+            let told = |file: &str, other: &str| {
+                problems.iter().any(|it| it.starts_with(file) && it.contains(other))
+            };
+            assert!(told("a.yaml:2", "than b.yaml:2:"), "{problems:?}");
+            assert!(told("b.yaml:2", "than a.yaml:2:"), "{problems:?}");
+            assert_eq!(problems.len(), 2, "{problems:?}");
+            manifests.leave_bad();
+            let edges = Edges::of(&mut manifests);
+            let edges: Vec<String> = edges.iter().map(|it| it.destination().to_string()).collect();
+            assert_eq!(edges, ["d.example/x:2.0"]);
+        }
     }
 
     /// What reading these images of one destination comes to: edges, and errors with their places.
