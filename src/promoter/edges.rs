@@ -77,6 +77,17 @@ impl Edges {
         edges
     }
 
+    /// The edges of manifests without errors. Others are left out; what is wrong with them stays told.
+    pub fn of_good(manifests: &mut Manifests) -> Self {
+        loop {
+            let edges = Self::of(manifests);
+            // Where there was too much to go on, of the rest more may be wrong.
+            if !manifests.leave_bad() {
+                return edges;
+            }
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -106,12 +106,15 @@ impl Manifests {
         self.manifests.iter().flat_map(|it| &it.destinations).map(|it| it.name.as_str())
     }
 
-    /// Leaves out every manifest with a file that is wrong; what was wrong with them stays told.
-    pub fn leave_bad(&mut self) {
+    /// Leaves out every manifest with a file that is wrong; what was wrong with them stays told. Whether there was
+    /// one.
+    pub(super) fn leave_bad(&mut self) -> bool {
         let bad: HashSet<&str> = self.problems.errors().map(|it| it.file.as_str()).collect();
         let is_bad =
             |file: usize| self.files.get(file).is_some_and(|it| bad.contains(it.path.as_str()));
+        let before = self.manifests.len();
         self.manifests.retain(|it| !is_bad(it.file) && !is_bad(it.images_file));
+        self.manifests.len() < before
     }
 
     /// What is wrong with them.

@@ -1,6 +1,6 @@
 //! What is wrong with manifests, and where.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::Lines;
@@ -73,9 +73,12 @@ pub struct Problems {
     /// Says that there are more than are told.
     #[serde(skip)]
     more: Option<Problem>,
+    /// Files with errors: of each one is told, as such a file is left out.
+    #[serde(skip)]
+    bad: HashSet<String>,
 }
 
-/// How many problems are told of a run.
+/// How many problems are told of a run, apart from the first error of each file.
 const MOST: usize = 10_000;
 
 /// A comment on a line, as Zuul's `zuul_return` takes it (Zuul, "Leaving file comments").
@@ -151,10 +154,14 @@ impl Problems {
     }
 
     pub(super) fn add(&mut self, problem: Problem) {
-        match &mut self.more {
-            _ if self.list.len() < MOST => self.list.push(problem),
-            Some(more) => more.level = more.level.min(problem.level),
-            None => {
+        let is_first = problem.level == Level::Error && !self.bad.contains(&problem.file);
+        if is_first {
+            self.bad.insert(problem.file.clone());
+        }
+        match &self.more {
+            _ if is_first || self.list.len() < MOST => self.list.push(problem),
+            Some(more) if more.level <= problem.level => {}
+            _ => {
                 let message = format!("there are more than {MOST} problems; mend these first");
                 self.more = Some(Problem { message, ..problem });
             }
@@ -267,6 +274,8 @@ impl Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::promoter::edges::Edges;
+    use crate::promoter::manifests::Manifests;
 
     #[test]
     fn the_caret_stands_below_the_place() {
@@ -319,9 +328,27 @@ mod tests {
             problems.add(problem(line, Level::Warning));
         }
         problems.add(problem(20_001, Level::Error));
+        problems.add(problem(20_002, Level::Error));
         problems.finish([("a.yaml", "x")].into_iter());
-        assert_eq!(problems.len(), 10_001);
-        assert!(problems.has_errors(), "an error is never left out");
-        assert!(problems.errors().all(|it| it.message.contains("more than 10000")));
+        let told: Vec<u32> = problems.errors().map(|it| it.line).collect();
+        assert_eq!(told, [20_001, 20_002], "the file's first error, and that there are more");
+        assert_eq!(problems.len(), 10_002);
+    }
+
+    #[test]
+    fn a_file_with_errors_is_left_out_however_many_problems_others_have() {
+        let manifest = |dmap: &str| {
+            let text = "registries: [{name: s.example, src: true}, {name: d.example}]\n\
+                        images: [{name: x, dmap: {DMAP}}]\n";
+            text.replace("DMAP", dmap).into_bytes()
+        };
+        let digest = format!("sha256:{}", "1".repeat(64));
+        let many = manifest(&format!("{digest}: [{}]", "'1',".repeat(MOST + 2)));
+        let bad = manifest(&format!("{digest}: ['2'], 'sha256:2': [], 'sha256:3': []"));
+        let texts = vec![("a.yaml".to_owned(), many), ("b.yaml".to_owned(), bad)];
+        let mut manifests = Manifests::of_plain_contents(texts);
+        let edges = Edges::of_good(&mut manifests);
+        let left: Vec<String> = edges.iter().map(|it| it.destination().to_string()).collect();
+        assert_eq!(left, ["d.example/x:1"]);
     }
 }

@@ -55,11 +55,10 @@ impl Source {
             }
             None => Manifests::plain(&self.manifest)?,
         };
-        let mut edges = Edges::of(&mut manifests);
-        if leave_bad && manifests.problems().has_errors() {
-            manifests.leave_bad();
-            edges = Edges::of(&mut manifests);
-        }
+        let mut edges = match leave_bad {
+            true => Edges::of_good(&mut manifests),
+            false => Edges::of(&mut manifests),
+        };
         if let Some(revision) = &self.since {
             let mut old = match &self.thin_manifest_dir {
                 Some(folder) => Manifests::thin_at(folder, revision)?,
