@@ -64,7 +64,8 @@ impl Source {
                 Some(folder) => Manifests::thin_at(folder, revision)?,
                 None => Manifests::plain_at(&self.manifest, revision)?,
             };
-            only_new(&mut edges, &Edges::of(&mut old));
+            // Of a manifest with errors nothing can have been promoted.
+            only_new(&mut edges, &Edges::of_good(&mut old));
         }
         let accounts = manifests.accounts();
         let accounts = accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();

@@ -98,6 +98,32 @@ fn a_plain_manifest_is_compared_with_what_it_was() {
 }
 
 #[test]
+fn what_a_manifest_with_errors_asked_for_is_still_new() {
+    let repository = tempfile::tempdir().unwrap();
+    let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+    let manifest = |image: &str, line: &str| {
+        format!(
+            "registries: [{{name: gcr.io/s, src: true}}, {{name: gcr.io/d}}]\n\
+             images:\n- name: {image}\n  dmap:\n    {}: [1]\n    {line}\n",
+            digest("a")
+        )
+    };
+    let good = manifest("y", "");
+    let bad = manifest("x", "sha256:123: [2]");
+    write_files(repository.path(), &json!({"good.yaml": good, "bad.yaml": bad}));
+    commit(repository.path(), true);
+    let mended = manifest("x", &format!("{}: [2]", digest("b")));
+    write_files(repository.path(), &json!({"bad.yaml": mended}));
+    let output = promoter("check")
+        .args(["--edges", "--since", "HEAD", "--manifest", "good.yaml", "bad.yaml"])
+        .current_dir(repository.path())
+        .output()
+        .unwrap();
+    let edge = |letter: &str, tag: u8| format!("gcr.io/s/x@{} -> gcr.io/d/x:{tag}", digest(letter));
+    assert_eq!(strings(&document(&output)["edges"]), [edge("a", 1), edge("b", 2)]);
+}
+
+#[test]
 fn a_commit_that_is_not_there_is_wrong_input() {
     let repository = tempfile::tempdir().unwrap();
     write_files(repository.path(), &cases::file("09-diff-scoped-promotion.yaml")["base_files"]);
