@@ -93,7 +93,7 @@ pub fn grow(
     style: Option<Style>,
 ) -> Result<Growth, Error> {
     let tree = Tree::on_disk(folder)?;
-    let manifests = Manifests::of_tree(&tree)?;
+    let manifests = Manifests::of_tree(&tree);
     let manifest = manifests.with_source(registry.trim_end_matches('/'))?;
     let (file, text) = manifests.images_of(manifest);
     let existing = Listing::of_images(&manifest.images);
@@ -103,7 +103,7 @@ pub fn grow(
     let growth = Growth { file: file.to_owned(), added, dropped_comments, text };
     let project = Path::new(file).parent().and_then(Path::file_name).unwrap_or_default();
     let relative = format!("images/{}/{IMAGES}", project.to_string_lossy());
-    let mut after = Manifests::of_tree(&tree.with_text(relative, growth.text.clone()))?;
+    let mut after = Manifests::of_tree(&tree.with_text(relative, growth.text.clone()));
     Edges::of(&mut after);
     if let Some(problem) = after.problems().errors().next() {
         let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);

@@ -43,16 +43,16 @@ impl Manifests {
     /// A thin directory: `manifests/X/promoter-manifest.yaml` with its `images/X/images.yaml`.
     ///
     /// # Errors
-    /// A folder or file that cannot be read.
+    /// The folder cannot be read. What cannot be read in it is a problem of that file or folder.
     pub fn thin(folder: &Path) -> Result<Self, Error> {
-        Self::of_tree(&Tree::on_disk(folder)?)
+        Ok(Self::of_tree(&Tree::on_disk(folder)?))
     }
 
-    pub(super) fn of_tree(tree: &Tree) -> Result<Self, Error> {
+    pub(super) fn of_tree(tree: &Tree) -> Self {
         let mut all = Self::default();
         let mut found = false;
         for folder in ["images", "manifests"] {
-            if !tree.has_folder(folder) {
+            if !tree.has_folder(folder) && !tree.unread().any(|(path, _)| path == folder) {
                 let what =
                     if tree.has_file(folder) { "is not" } else { "is missing; it has to be" };
                 all.misplaced(tree, folder, Level::Error, &format!("it {what} a folder"));
@@ -62,13 +62,17 @@ impl Manifests {
             match project(path, "manifests", MANIFEST) {
                 Some(project) => {
                     found = true;
-                    all.project(tree, path, &format!("images/{project}/{IMAGES}"))?;
+                    all.project(tree, path, &format!("images/{project}/{IMAGES}"));
                 }
                 None => all.judge_file(tree, path),
             }
         }
         for path in tree.folders() {
             all.judge_folder(tree, path);
+        }
+        for (path, why) in tree.unread() {
+            let message = format!("this folder is not read: {why}");
+            all.misplaced(tree, path, Level::Error, &message);
         }
         for path in tree.astray() {
             let message =
@@ -79,7 +83,7 @@ impl Manifests {
             let message = format!("there is no manifest; they are manifests/NAME/{MANIFEST}");
             all.misplaced(tree, "manifests", Level::Error, &message);
         }
-        Ok(all)
+        all
     }
 
     /// How many manifests could be understood.
@@ -128,9 +132,11 @@ impl Manifests {
         std::mem::take(&mut self.problems)
     }
 
-    fn project(&mut self, tree: &Tree, manifest: &str, images: &str) -> Result<(), Error> {
-        let file = self.file(tree.shown(manifest), tree.bytes(manifest)?);
-        let registries = self.reader(file).and_then(Reader::thin);
+    fn project(&mut self, tree: &Tree, manifest: &str, images: &str) {
+        let registries = self.read(tree, manifest).and_then(|file| {
+            let registries = self.reader(file).and_then(Reader::thin)?;
+            Some((file, registries))
+        });
         if !tree.has_file(images) {
             let what = match tree.has_folder(images) {
                 true => "is not a regular file",
@@ -138,14 +144,13 @@ impl Manifests {
             };
             let message = format!("its images belong into {}, which {what}", tree.shown(images));
             self.misplaced(tree, manifest, Level::Error, &message);
-            return Ok(());
+            return;
         }
-        let images_file = self.file(tree.shown(images), tree.bytes(images)?);
+        let Some(images_file) = self.read(tree, images) else { return };
         let images = self.reader(images_file).map(Reader::thin_images);
         if let Some(registries) = registries {
-            self.add((file, registries), (images_file, images.unwrap_or_default()));
+            self.add(registries, (images_file, images.unwrap_or_default()));
         }
-        Ok(())
     }
 
     /// A file that is no manifest: it may have been meant as one.
@@ -188,6 +193,17 @@ impl Manifests {
     fn misplaced(&mut self, tree: &Tree, path: &str, level: Level, message: &str) {
         let file = SourceFile { path: tree.shown(path), text: String::new() };
         self.problems.add(file.problem(At::START, level, message));
+    }
+
+    fn read(&mut self, tree: &Tree, path: &str) -> Option<usize> {
+        match tree.bytes(path) {
+            Ok(bytes) => Some(self.file(tree.shown(path), bytes)),
+            Err(error) => {
+                let message = format!("it cannot be read: {error}");
+                self.misplaced(tree, path, Level::Error, &message);
+                None
+            }
+        }
     }
 
     fn file(&mut self, path: String, bytes: Vec<u8>) -> usize {

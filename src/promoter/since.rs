@@ -45,7 +45,9 @@ impl Manifests {
         let listed =
             git.run(&["ls-tree", "-r", "-z", git.revision()?, "--", "images", "manifests"], None)?;
         let (mut contents, mut wanted) = (BTreeMap::new(), Vec::new());
-        for entry in String::from_utf8_lossy(&listed).split('\0').filter(|it| !it.is_empty()) {
+        for entry in listed.split(|byte| *byte == 0).filter(|it| !it.is_empty()) {
+            // What has a name that is no UTF-8 is not read from the disk, either.
+            let Ok(entry) = std::str::from_utf8(entry) else { continue };
             let (about, path) =
                 entry.split_once('\t').ok_or_else(|| git.fails("a strange list"))?;
             let [mode, "blob", object] = about.split(' ').collect::<Vec<_>>()[..] else { continue };
@@ -58,7 +60,7 @@ impl Manifests {
             }
         }
         contents.append(&mut git.contents(wanted)?);
-        Self::of_tree(&Tree::of_contents(folder, contents))
+        Ok(Self::of_tree(&Tree::of_contents(folder, contents)))
     }
 
     /// Plain manifests as a commit has them; those it does not have are passed over.

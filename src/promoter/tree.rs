@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -14,6 +15,8 @@ pub(super) struct Tree {
     folders: BTreeSet<String>,
     /// Links to what is not below the folder.
     astray: BTreeSet<String>,
+    /// Folders that are not read, and why.
+    unread: BTreeMap<String, String>,
     /// What is not read from the disk when it is asked for.
     contents: BTreeMap<String, Vec<u8>>,
 }
@@ -28,16 +31,17 @@ impl Tree {
     /// may bring links; what they show of other files would be told to everybody.
     ///
     /// # Errors
-    /// A folder that is not there or cannot be read.
+    /// The folder itself is not there or cannot be read.
     pub(super) fn on_disk(root: &Path) -> Result<Self, Error> {
         let mut tree = Self {
             root: root.to_owned(),
             files: BTreeSet::new(),
             folders: BTreeSet::new(),
             astray: BTreeSet::new(),
+            unread: BTreeMap::new(),
             contents: BTreeMap::new(),
         };
-        tree.walk("", 0)?;
+        tree.walk("", 0).map_err(|error| Error::unreadable(root, error))?;
         Ok(tree)
     }
 
@@ -50,7 +54,8 @@ impl Tree {
                 path.match_indices('/').filter_map(|(end, _)| path.get(..end)).map(str::to_owned),
             );
         }
-        Self { root: root.to_owned(), files, folders, astray: BTreeSet::new(), contents }
+        let (astray, unread) = (BTreeSet::new(), BTreeMap::new());
+        Self { root: root.to_owned(), files, folders, astray, unread, contents }
     }
 
     /// The same with another text in one file.
@@ -71,6 +76,10 @@ impl Tree {
         self.astray.iter().map(String::as_str)
     }
 
+    pub(super) fn unread(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.unread.iter().map(|(path, why)| (path.as_str(), why.as_str()))
+    }
+
     pub(super) fn has_file(&self, path: &str) -> bool {
         self.files.contains(path)
     }
@@ -88,23 +97,23 @@ impl Tree {
 
     /// # Errors
     /// A file that cannot be read or is too large.
-    pub(super) fn bytes(&self, path: &str) -> Result<Vec<u8>, Error> {
+    pub(super) fn bytes(&self, path: &str) -> io::Result<Vec<u8>> {
         match self.contents.get(path) {
             Some(bytes) => Ok(bytes.clone()),
-            None => read(&self.root.join(path)),
+            None => content(&self.root.join(path)),
         }
     }
 
-    fn walk(&mut self, folder: &str, depth: usize) -> Result<(), Error> {
-        let path = self.root.join(folder);
-        let fail = |error| Error::unreadable(&path, error);
-        for entry in fs::read_dir(&path).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
+    fn walk(&mut self, folder: &str, depth: usize) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join(folder))? {
+            let entry = entry?;
             let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let relative =
-                if folder.is_empty() { name.into_owned() } else { format!("{folder}/{name}") };
-            let kind = entry.file_type().map_err(fail)?;
+            let shown = name.to_string_lossy();
+            let relative = match folder {
+                "" => shown.into_owned(),
+                folder => format!("{folder}/{shown}"),
+            };
+            let kind = entry.file_type()?;
             let (is_file, is_folder) = match kind.is_symlink() {
                 false => (kind.is_file(), kind.is_dir()),
                 true => fs::metadata(entry.path()).map_or((false, false), |target| {
@@ -120,15 +129,27 @@ impl Tree {
             }
             if is_folder && depth < MAX_DEPTH {
                 // Beside these two may lie anything.
-                if depth > 0 || is_read(&relative) {
-                    self.walk(&relative, depth + 1)?;
+                if (depth > 0 || is_read(&relative))
+                    && let Some(why) = self.descend(&name, &relative, depth)
+                {
+                    self.unread.insert(relative, why);
+                } else {
+                    self.folders.insert(relative);
                 }
-                self.folders.insert(relative);
             } else if is_file {
                 self.files.insert(relative);
             }
         }
         Ok(())
+    }
+
+    /// Reads a folder, or says why that is not possible.
+    fn descend(&mut self, name: &OsStr, relative: &str, depth: usize) -> Option<String> {
+        // By the name that is shown nothing in it would be found.
+        if name.to_str().is_none() {
+            return Some("its name is no UTF-8; rename it".to_owned());
+        }
+        self.walk(relative, depth + 1).err().map(|error| error.to_string())
     }
 
     /// Whether a link leads to something that is not below the folder.
@@ -150,12 +171,15 @@ fn is_read(name: &str) -> bool {
 /// # Errors
 /// A file that cannot be read or is too large.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    content(path).map_err(|error| Error::unreadable(path, error))
+}
+
+fn content(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Not every file says how large it is.
-    let read = fs::File::open(path).and_then(|it| it.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|error| Error::unreadable(path, error))?;
+    fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > MAX_BYTES {
-        true => Err(Error::invalid(path, "it is larger than 64 MiB")),
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 64 MiB")),
         false => Ok(bytes),
     }
 }

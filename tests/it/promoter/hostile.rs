@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::process::Output;
 
@@ -94,6 +95,62 @@ fn what_is_no_utf8_is_told_at_its_place_beside_all_else() {
         told.map(|it| (it["column"].as_u64().unwrap(), it["message"].as_str().unwrap())).collect();
     assert!(told.contains(&(81, "this is no UTF-8")), "{told:?}");
     assert!(told.iter().any(|(_, message)| message.contains("`no/tag` is not a tag")), "{told:?}");
+}
+
+#[test]
+fn what_cannot_be_read_in_a_directory_is_told_and_only_it_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = format!("- name: x\n  dmap: {{sha256:{}: [v1]}}\n", "a".repeat(64));
+    write_files(
+        folder.path(),
+        &json!({
+            "manifests/good/promoter-manifest.yaml": REGISTRIES,
+            "images/good/images.yaml": images,
+            "manifests/large/promoter-manifest.yaml": REGISTRIES.replace("gcr.io/d", "gcr.io/e"),
+            "images/large/images.yaml": images,
+            "manifests/vast/promoter-manifest.yaml": REGISTRIES,
+            "images/vast/images.yaml": "- name: a/../b\n  dmap: {sha256:1: []}\n",
+        }),
+    );
+    for large in ["images/large/images.yaml", "manifests/vast/promoter-manifest.yaml"] {
+        let file = fs::File::options().write(true).open(folder.path().join(large)).unwrap();
+        file.set_len(65 * 1024 * 1024).unwrap();
+    }
+    let strange = folder.path().join(std::ffi::OsStr::from_bytes(b"manifests/\xff"));
+    fs::create_dir(&strange).unwrap();
+    fs::write(strange.join("promoter-manifest.yaml"), REGISTRIES).unwrap();
+    let output = check_folder(&folder);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let found = document(&output);
+    described(&found);
+    let told: Vec<String> = found["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            let file = it["file"].as_str().unwrap().strip_prefix(folder.path().to_str().unwrap());
+            format!("{}: {}", file.unwrap(), it["message"].as_str().unwrap())
+        })
+        .collect();
+    for (told, expected) in told.iter().zip([
+        "/images/large/images.yaml: it cannot be read: it is larger than 64 MiB",
+        "/images/vast/images.yaml: `sha256:1` is not a digest",
+        "/manifests/vast/promoter-manifest.yaml: it cannot be read: it is larger",
+        "/manifests/\u{fffd}: this folder is not read: its name is no UTF-8",
+    ]) {
+        assert!(told.starts_with(expected), "{told}");
+    }
+    assert_eq!(told.len(), 4, "{told:#?}");
+
+    let inventory = folder.path().join("inventory.json");
+    fs::write(&inventory, "{}").unwrap();
+    let mut command = promoter("plan");
+    command.args(["--keep-going", "--allow-lost", "--thin-manifest-dir"]).arg(folder.path());
+    let output = command.arg("--inventory").arg(inventory).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let planned = document(&output);
+    assert_eq!(planned["edge_count"], 1, "{planned}");
+    assert_eq!(planned["failures"].as_array().unwrap().len(), 4, "{planned}");
 }
 
 #[test]
