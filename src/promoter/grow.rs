@@ -56,7 +56,8 @@ impl Filters {
         self.images.is_empty() && self.digests.is_empty() && self.tags.is_empty()
     }
 
-    /// What passes: never `latest`, and nothing without a tag.
+    /// What passes: never `latest`, nothing without a tag, and not a repository that is the registry itself, which no
+    /// image of a manifest can name.
     ///
     /// # Errors
     /// `latest` among the tags, and filters that let nothing pass.
@@ -66,7 +67,8 @@ impl Filters {
             return Err(Error::Argument(message.to_owned()));
         }
         listing.retain(|image, digest, manifest| {
-            let passes = (self.images.is_empty() || self.images.iter().any(|it| it == image))
+            let passes = !image.is_empty()
+                && (self.images.is_empty() || self.images.iter().any(|it| it == image))
                 && (self.digests.is_empty() || self.digests.contains(digest));
             manifest
                 .tags

@@ -11,7 +11,8 @@ use super::inventory::{Sink, read_file};
 use super::sha256::Sha256;
 use crate::oci::{RepositoryName, Tag};
 
-/// All that is in one registry, by image and digest; images go by their path below it.
+/// All that is in one registry, by image and digest; images go by their path below it. That of a repository that is
+/// the registry itself is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     images: BTreeMap<String, BTreeMap<Sha256, Manifest>>,
@@ -83,6 +84,21 @@ impl Listing {
             manifest.tags.dedup();
         }
         self
+    }
+
+    /// A repository that is the registry itself as an image of the registry's parent.
+    #[must_use]
+    pub fn with_root_named(mut self, registry: &str) -> Self {
+        let name = registry.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let Some(root) = self.images.remove("") else { return self };
+        let image = self.images.entry(name.to_owned()).or_default();
+        for (digest, Manifest { tags, children, subject }) in root {
+            let held = image.entry(digest).or_default();
+            held.tags.extend(tags);
+            held.children.extend(children);
+            held.subject = held.subject.or(subject);
+        }
+        self.sorted()
     }
 
     /// Only digests that have this tag, with all their tags.
@@ -185,14 +201,12 @@ impl Serialize for Listing {
     }
 }
 
-/// The path below a registry, cut between components only. A repository that is the registry itself is an
-/// image of its parent.
+/// The path below a registry, cut between components only; empty for a repository that is the registry itself.
 pub(super) fn below<'p>(path: &'p str, registry: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(registry)?;
     match rest.strip_prefix('/') {
         Some(image) => Some(image),
-        None if rest.is_empty() => path.rsplit('/').next(),
-        None => None,
+        None => rest.is_empty().then_some(""),
     }
 }
 
@@ -217,7 +231,9 @@ impl Sink for Filler<'_> {
         self.image = below(&path, self.registry).map(str::to_owned);
         self.digest = None;
         let Some(image) = &self.image else { return false };
-        if let Err(error) = image.parse::<RepositoryName>() {
+        if path != self.registry
+            && let Err(error) = image.parse::<RepositoryName>()
+        {
             self.wrong.get_or_insert(error.to_string());
             return false;
         }

@@ -68,14 +68,17 @@ impl Snapshot {
                 if read.problems.has_errors() {
                     return Ok(Judged::Wrong(read.problems));
                 }
-                Listing::of_edges(&read.edges, registry)
+                Listing::of_edges(&read.edges, registry).with_root_named(registry)
             }
-            (None, Some(registry), Some(file)) => Listing::read(file, registry)?,
+            (None, Some(registry), Some(file)) => {
+                Listing::read(file, registry)?.with_root_named(registry)
+            }
             (None, Some(registry), None) => {
                 let client = self.reach.client(&[])?;
                 let read = Contents::default();
                 let details = if self.minimal { Details::Children(&read) } else { Details::None };
-                Listing::ask(&client, registry, self.reach.parallel(), details).await?
+                let listing = Listing::ask(&client, registry, self.reach.parallel(), details);
+                listing.await?.with_root_named(registry)
             }
             (None, None, _) => return Err(Failure::input("give REGISTRY or --of-manifests")),
         };

@@ -87,7 +87,10 @@ pub async fn audit(
             None => Listing::ask(client, registry, parallel, Details::All(&read)).await?,
         };
         for (image, digests) in listing.images() {
-            let path = format!("{registry}/{image}");
+            let path = match image.as_str() {
+                "" => registry.to_owned(),
+                image => format!("{registry}/{image}"),
+            };
             audited.repository(&path, digests, expected.repository(&path));
             seen.insert(path);
         }

@@ -298,6 +298,30 @@ async fn an_audit_names_what_is_unknown_moved_and_missing() {
     assert_eq!(places.iter().filter(|it| it.ends_with("prod/sub/app")).count(), 3, "{found}");
 }
 
+#[test]
+fn a_repository_that_is_a_destination_itself_is_judged_by_its_own_path() {
+    let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+    let manifest = format!(
+        "registries: [{{name: gcr.io/s, src: true}}, {{name: gcr.io/p/app}}]\n\
+         images: [{{name: app, dmap: {{{}: ['1']}}}}]\n",
+        digest("a")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let inventory = folder.path().join("inventory.json");
+    let held = json!({"gcr.io/p": {"app": {digest("a"): ["1"], digest("b"): ["2"]}}});
+    fs::write(&inventory, held.to_string()).unwrap();
+    let mut command = promoter("audit");
+    command.args(["--no-ambient-config", "--inventory"]).arg(&inventory);
+    plain(&mut command, folder.path(), &json!([manifest]));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let found = document(&output);
+    let unknown = |letter: &str, tag: &str| json!({"repository": "gcr.io/p/app", "digest": digest(letter), "tags": [tag], "known_digest": false});
+    assert_eq!(found["unknown"], json!([unknown("a", "1"), unknown("b", "2")]), "{found}");
+    let missing = json!([{"repository": "gcr.io/p/app/app", "digest": digest("a")}]);
+    assert_eq!(found["missing"], missing, "{found}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_reads_an_index_once_for_all_registries_and_its_parts_never() {
     let regions = [Faulty::start().await, Faulty::start().await];

@@ -151,6 +151,26 @@ fn a_tag_that_another_manifest_has_elsewhere_is_refused() {
     assert_eq!(fs::read_to_string(folder.path().join(IMAGES)).unwrap(), "");
 }
 
+#[test]
+fn a_repository_that_is_the_staging_registry_itself_is_no_image_of_it() {
+    let folder = thin("");
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let inventory = folder.path().join("inventory.json");
+    let held = json!({"staging.example": {"p": {&digest: ["1"]}, "p/x": {&digest: ["2"]}}});
+    fs::write(&inventory, held.to_string()).unwrap();
+    let grow = |options: &[&str]| {
+        let mut command = promoter("grow");
+        command.args(["--registry", "staging.example/p", "--thin-manifest-dir"]);
+        command.arg(folder.path()).arg("--inventory").arg(&inventory).args(options);
+        command.output().unwrap()
+    };
+    let added = document(&grow(&[]))["added"].clone();
+    assert_eq!(added, json!([{"image": "x", "digest": digest, "tags": ["2"]}]));
+    let output = grow(&["--image", "p"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("no image passes"), "{}", text(&output.stderr));
+}
+
 /// A directory with one project that promotes from `staging.example/p`.
 fn thin(images: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
