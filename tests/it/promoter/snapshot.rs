@@ -68,6 +68,28 @@ fn a_registry_whose_name_goes_on_is_another_one() {
 }
 
 #[test]
+fn a_repository_that_is_the_path_itself_goes_by_its_last_component() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("inventory");
+    let held = json!({"r.example": {"p": {&digest: ["1"]}, "p/p": {&digest: ["2"]}, "p/x": {}}});
+    fs::write(&file, held.to_string()).unwrap();
+    let manifest = format!(
+        "registries: [{{name: gcr.io/s, src: true}}, {{name: r.example}}]\n\
+         images: [{{name: p, dmap: {{{digest}: ['1']}}}}, {{name: p/p, dmap: {{{digest}: ['2']}}}}]\n"
+    );
+    let mut of_file = promoter("snapshot");
+    of_file.args(["r.example/p/", "--format", "csv", "--inventory"]).arg(&file);
+    let mut of_manifests = promoter("snapshot");
+    of_manifests.args(["--of-manifests", "r.example/p", "--format", "csv"]);
+    plain(&mut of_manifests, folder.path(), &json!([manifest]));
+    for mut command in [of_file, of_manifests] {
+        let shown = text(&command.output().unwrap().stdout);
+        assert_eq!(shown, format!("p@{digest},p:1\np@{digest},p:2\n"));
+    }
+}
+
+#[test]
 fn a_snapshot_as_json_is_one_document() {
     let digest = format!("sha256:{}", "a".repeat(64));
     let case = json!({"inventory": {"foo": {&digest: ["v1", "latest"]}}});
