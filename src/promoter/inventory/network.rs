@@ -146,8 +146,10 @@ impl<'a> Asking<'a> {
                 }
                 listing.tags.into_iter().filter(|tag| wanted.tags.contains(tag.as_str())).collect()
             }
-            // It is not there, and so is nothing in it.
-            None if has_list => return Ok(found),
+            // Google's registries list every digest, so this one is not there.
+            None if known == Some(true) => return Ok(found),
+            // It has no tags. distribution says so also of a repository that has only digests.
+            None if has_list => Vec::new(),
             None => wanted.tags.iter().filter_map(|tag| tag.parse().ok()).collect(),
         };
         let tags = tags.into_iter().map(|tag| (Reference::from(tag.clone()), Some(tag)));

@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{cases, document, plain, promoter, text};
+use crate::support::clients;
 use crate::support::distribution::Distribution;
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::images::{push_image, push_index};
@@ -173,6 +174,31 @@ async fn a_snapshot_of_a_registry_is_its_tags_and_of_googles_also_what_has_none(
     let minimal = document(&snapshot(&path, &["--output", "json", "--minimal"]));
     assert_eq!(minimal["images"]["app"], json!({whole.root.digest().as_str(): ["1.0"]}));
     assert_eq!(minimal["images"]["app/deep"], all["images"]["app/deep"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_only_digests_is_found_though_there_is_no_list_of_its_tags() {
+    // Debian's registry says 404 to the list of a repository without any tag.
+    let debian = Distribution::start();
+    let registry = debian.registry();
+    let client = clients::client(&[&registry], Default::default());
+    let source = client.repository(&registry, &"staging/x".parse().unwrap());
+    let image = push_image(&source, None, "seed", "linux/amd64").await;
+    assert_eq!(source.listing().await.unwrap(), None);
+    let host = registry.to_string();
+    let [staging, prod] = ["staging", "prod"].map(|path| format!("{host}/{path}"));
+    for tags in ["['1']", "[]"] {
+        let manifest = manifest(&staging, &prod, image.digest().hex()).replace("['1']", tags);
+        let found = document(&plan(&manifest, &host, &[]));
+        assert_eq!(found["copies"].as_array().unwrap().len(), 1, "{tags}: {found}");
+        assert_eq!(found["lost"], json!([]), "{tags}: {found}");
+    }
+    let target = client.repository(&registry, &"prod/x".parse().unwrap());
+    push_image(&target, None, "seed", "linux/amd64").await;
+    assert_eq!(target.listing().await.unwrap(), None);
+    let manifest = manifest(&staging, &prod, image.digest().hex()).replace("['1']", "[]");
+    let found = document(&plan(&manifest, &host, &[]));
+    assert_eq!((&found["in_place"], &found["copies"]), (&json!(1), &json!([])), "{found}");
 }
 
 /// A server that answers as a case says.
