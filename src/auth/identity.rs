@@ -33,7 +33,8 @@ impl FromStr for Identity {
     /// `NAME=FILE` or `NAME=COMMAND WITH ARGUMENTS`: what names a file that is no program is an auth file.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "expected NAME=AUTHFILE or NAME=COMMAND".to_owned();
-        let (name, value) = text.rsplit_once('=').ok_or_else(wrong)?;
+        // A command has `=` in its arguments.
+        let (name, value) = text.split_once('=').ok_or_else(wrong)?;
         let words: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
         if name.is_empty() || words.is_empty() {
             return Err(wrong());
@@ -126,6 +127,10 @@ mod tests {
         assert_eq!(token, Credentials::new("oauth2accesstoken", "ya29.t"));
         let pair = found("robot=echo me:secret").await.unwrap().unwrap();
         assert_eq!(pair, Credentials::new("me", "secret"));
+        let identity: Identity = "robot=echo --user=me:a=b".parse().unwrap();
+        assert_eq!(identity.name, "robot");
+        let pair = found("robot=echo --user=me:a=b").await.unwrap().unwrap();
+        assert_eq!(pair, Credentials::new("--user=me", "a=b"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("auth.json");
         std::fs::write(&path, r#"{"auths":{"r.example":{"auth":"bWU6c2VjcmV0"}}}"#).unwrap();

@@ -62,7 +62,7 @@ impl Audit {
         if problems.has_errors() {
             return Ok(Judged::Wrong(problems));
         }
-        let client = self.reach.client(&accounts)?;
+        let client = self.reach.client(&accounts, &problems)?;
         let (file, parallel) = (self.reach.file.as_deref(), self.reach.parallel());
         let expected = Expected::of(&edges);
         Ok(Judged::Fine(audit(&client, file, &destinations, &expected, parallel).await?))
@@ -76,7 +76,7 @@ impl Audit {
         let expected = Expected::of(&edges);
         let children = match &self.reach.file {
             Some(file) => Children::of_file(file, &expected)?,
-            None => Children::of_registries(self.reach.client(&accounts)?),
+            None => Children::of_registries(self.reach.client(&accounts, &problems)?),
         };
         let token = self.token_file.as_deref().map(token);
         let (source, good_for) = (self.source, self.reload.0);

@@ -76,7 +76,7 @@ impl Grow {
                 let accounts = manifests.accounts();
                 let accounts: Vec<_> =
                     accounts.map(|(place, it)| (place.to_owned(), it.to_owned())).collect();
-                let client = self.reach.client(&accounts)?;
+                let client = self.reach.client(&accounts, manifests.problems())?;
                 Listing::ask(&client, &self.registry, self.reach.parallel(), Details::None).await?
             }
         };

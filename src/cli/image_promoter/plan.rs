@@ -72,7 +72,7 @@ impl Rules {
         if let Some(shard) = self.shard {
             shard.apply(&mut edges);
         }
-        let client = reach.client(&accounts)?;
+        let client = reach.client(&accounts, &problems)?;
         let inventory = match &reach.file {
             Some(file) => Inventory::read(file, &edges)?,
             None => {

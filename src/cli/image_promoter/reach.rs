@@ -8,6 +8,7 @@ use crate::cli::exit::Failure;
 use crate::client::Client;
 use crate::http::Rate;
 use crate::oci::Registry;
+use crate::promoter::Problems;
 
 /// How registries are asked, or what answers in their place.
 #[derive(Debug, Args)]
@@ -31,8 +32,13 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// A client that is for each registry whom the manifests say.
-    pub(super) fn client(&self, accounts: &[(String, String)]) -> Result<Client, Failure> {
+    /// A client that is for each registry whom the manifests say. Which of them are wrong, `problems` tells.
+    pub(super) fn client(
+        &self,
+        accounts: &[(String, String)],
+        problems: &Problems,
+    ) -> Result<Client, Failure> {
+        self.all_named(accounts, problems)?;
         self.network.client_as(&[], Rate::Paced(self.rate), |logins| {
             for (place, account) in accounts {
                 let Some(identity) = self.identity.iter().find(|it| it.name == *account) else {
@@ -41,13 +47,45 @@ impl Reach {
                 let (host, path) = place
                     .split_once('/')
                     .map_or((place.as_str(), None), |(host, path)| (host, Some(path)));
-                let registry: Registry = host.parse().map_err(Failure::input)?;
+                // A name that is none is told where images come from it or go to it.
+                let Ok(registry) = host.parse::<Registry>() else { continue };
                 logins.identify(&registry, path, identity).map_err(|other| {
                     Failure::input(format!("manifests name both {other} and {account} for {place}"))
                 })?;
             }
             Ok(())
         })
+    }
+
+    /// Who is named by nobody would be nobody without a word.
+    fn all_named(&self, accounts: &[(String, String)], problems: &Problems) -> Result<(), Failure> {
+        let is_named = |it: &Identity| accounts.iter().any(|(_, account)| *account == it.name);
+        for identity in self.identity.iter().filter(|it| !is_named(it)) {
+            let message =
+                format!("no manifest names the service-account `{}` of --identity", identity.name);
+            // A manifest that is left out may name it.
+            if !problems.has_errors() {
+                return Err(Failure::input(message));
+            }
+            tracing::warn!("{message}");
+        }
+        Ok(())
+    }
+
+    /// Without manifests nobody says where who is whom.
+    pub(super) fn client_of_nobody(&self) -> Result<Client, Failure> {
+        self.network.client_as(&[], Rate::Paced(self.rate), |_| Ok(()))
+    }
+
+    /// What has no use for identities takes none.
+    pub(super) fn refuse_identities(&self) -> Result<(), Failure> {
+        match self.identity.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::input(
+                "--identity is for the service-accounts of manifests, and none are used here: give \
+                 logins by --credentials",
+            )),
+        }
     }
 
     pub(super) fn parallel(&self) -> usize {

@@ -62,6 +62,7 @@ impl Snapshot {
     }
 
     async fn run(self) -> Result<Judged<Listed>, Failure> {
+        self.reach.refuse_identities()?;
         let listing = match (&self.of_manifests, &self.registry, &self.reach.file) {
             (Some(registry), ..) => {
                 let read = self.source.read(false)?;
@@ -74,7 +75,7 @@ impl Snapshot {
                 Listing::read(file, registry)?.with_root_named(registry)
             }
             (None, Some(registry), None) => {
-                let client = self.reach.client(&[])?;
+                let client = self.reach.client_of_nobody()?;
                 let read = Contents::default();
                 let details = if self.minimal { Details::Children(&read) } else { Details::None };
                 let listing = Listing::ask(&client, registry, self.reach.parallel(), details);

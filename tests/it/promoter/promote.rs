@@ -345,9 +345,13 @@ async fn an_identity_is_used_for_the_registries_that_name_it() {
         plain(&mut command, folder.path(), &json!([manifest]));
         command.output().unwrap()
     };
-    for identity in ["other=echo robot:secret", "r@example=echo robot:wrong", "r@example=false"] {
+    for (identity, code) in [
+        ("other=echo robot:secret", 2),
+        ("r@example=echo robot:wrong", 1),
+        ("r@example=false --flag=robot", 1),
+    ] {
         let output = run(identity);
-        assert_eq!(output.status.code(), Some(1), "{identity}: {}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{identity}: {}", text(&output.stderr));
         assert!(!text(&output.stderr).contains("secret"), "{}", text(&output.stderr));
     }
     let output = run("r@example=echo robot:secret");
@@ -356,4 +360,32 @@ async fn an_identity_is_used_for_the_registries_that_name_it() {
     let shown =
         source.recorded().iter().filter(|it| it.headers.contains_key("authorization")).count();
     assert_eq!(shown, 0, "the source is read as nobody");
+}
+
+#[test]
+fn an_identity_that_nobody_would_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let inventory = folder.path().join("inventory.json");
+    std::fs::write(&inventory, "{}").unwrap();
+    let run = |name: &str, manifests: &[&str], options: &[&str]| {
+        let mut command = promoter("plan");
+        command.args(["--no-ambient-config", "--identity", &format!("{name}=echo --flag=x")]);
+        command.arg("--inventory").arg(&inventory).args(options);
+        plain(&mut command, folder.path(), &json!(manifests));
+        command.output().unwrap()
+    };
+    let good = "registries:\n- name: a.example/s\n  src: true\n- name: b.example/d\n  service-account: r\n";
+    let output = run("other", &[good], &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let told = text(&output.stderr);
+    assert!(told.contains("no manifest names the service-account `other`"), "{told}");
+    assert_eq!(run("r", &[good], &[]).status.code(), Some(0));
+    // A manifest that is left out may be the one that names it.
+    let output = run("other", &[good, "registries: ["], &["--keep-going"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("`other`"), "{}", text(&output.stderr));
+    // A name that is none is a warning where nothing comes from it or goes to it.
+    let odd = good.replace("b.example/d", "b_example:x/d");
+    let output = run("r", &[&odd], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }

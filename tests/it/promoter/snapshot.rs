@@ -129,3 +129,14 @@ fn what_is_wrong_with_manifests_is_told_instead_of_a_snapshot() {
     assert_eq!(found["error"]["kind"], "problems");
     described(&found);
 }
+
+#[test]
+fn a_snapshot_is_for_no_service_account_and_takes_no_identity() {
+    let mut command = promoter("snapshot");
+    let output = command
+        .args(["127.0.0.1:1/x", "--no-ambient-config", "--identity", "r=echo token"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--credentials"), "{}", text(&output.stderr));
+}
