@@ -48,6 +48,10 @@ impl Promote {
             let reason = "what a file says may be old: --confirm asks the registries, leave --inventory away";
             return Err(Failure::input(reason));
         }
+        if !self.require_platforms.is_empty() && self.reach.file.is_some() {
+            let reason = "--require-platforms reads images, and --inventory asks no registry: leave one away";
+            return Err(Failure::input(reason));
+        }
         let (Outline { planned, failures, .. }, client) =
             match self.rules.outline(&self.source, &self.reach).await? {
                 Judged::Fine(outline) => outline,

@@ -7,6 +7,7 @@ mod grow;
 mod hostile;
 mod manifests;
 mod plan;
+mod platforms;
 mod promote;
 mod registries;
 mod requests;
