@@ -16,6 +16,9 @@ pub struct Event {
     /// `HOST/REPOSITORY:TAG`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// `HOST/REPOSITORY` where it is about neither, but the repository as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// What a change does.
@@ -100,7 +103,7 @@ impl Message {
             Some(other) => Action::Other(other.chars().take(80).collect()),
         };
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(Event { action, digest: some(digest), tag: some(tag) })
+        Ok(Event { action, digest: some(digest), tag: some(tag), repository: None })
     }
 }
 
@@ -186,5 +189,8 @@ fn image(
     let some = |mark: &str, text: &str| {
         (!text.is_empty()).then(|| format!("{host}/{repository}{mark}{text}"))
     };
-    Ok(Event { action, digest: some("@", digest), tag: some(":", tag) })
+    let (digest, tag) = (some("@", digest), some(":", tag));
+    let is_whole = digest.is_none() && tag.is_none() && !repository.is_empty();
+    let repository = is_whole.then(|| format!("{host}/{repository}"));
+    Ok(Event { action, digest, tag, repository })
 }

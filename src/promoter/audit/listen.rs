@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Mutex;
 
 use super::event::{Event, events};
 use super::expected::Expected;
@@ -19,6 +20,8 @@ use crate::serve::{Arriving, Body, Handler, Peer, full, whole};
 /// An event is small.
 const MAX_BODY: usize = 1024 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// Manifests that could not be read are not read again sooner.
+const FAILED_FOR: Duration = Duration::from_secs(1);
 
 /// Judges changes as they are told, over HTTP.
 pub struct Auditor {
@@ -40,6 +43,8 @@ pub struct Manifested {
     read: Box<dyn Fn() -> Result<Expected, String> + Send + Sync>,
     good_for: Duration,
     held: RwLock<(Instant, Arc<Expected>)>,
+    /// When they could not be read, and why. Locked while they are read.
+    failed: Mutex<Option<(Instant, String)>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,7 +74,7 @@ impl Manifested {
     ) -> Result<Self, String> {
         let first = Arc::new(read()?);
         let held = RwLock::new((Instant::now(), first));
-        Ok(Self { read: Box::new(read), good_for, held })
+        Ok(Self { read: Box::new(read), good_for, held, failed: Mutex::default() })
     }
 
     /// What is held now.
@@ -77,16 +82,39 @@ impl Manifested {
         Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
-    fn fresh(&self) -> Result<Arc<Expected>, String> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        if held.0.elapsed() < self.good_for {
-            return Ok(Arc::clone(&held.1));
+    /// Who asks while manifests are read waits for what comes of it.
+    async fn fresh(&self) -> Result<Arc<Expected>, String> {
+        if let Some(held) = self.good() {
+            return Ok(held);
         }
-        drop(held);
-        let new = Arc::new(tokio::task::block_in_place(|| (self.read)())?);
-        *self.held.write().unwrap_or_else(PoisonError::into_inner) =
-            (Instant::now(), Arc::clone(&new));
-        Ok(new)
+        let mut failed = self.failed.lock().await;
+        if let Some(held) = self.good() {
+            return Ok(held);
+        }
+        if let Some((at, reason)) = failed.as_ref()
+            && at.elapsed() < FAILED_FOR
+        {
+            return Err(reason.clone());
+        }
+        match tokio::task::block_in_place(|| (self.read)()) {
+            Ok(new) => {
+                let new = Arc::new(new);
+                *self.held.write().unwrap_or_else(PoisonError::into_inner) =
+                    (Instant::now(), Arc::clone(&new));
+                *failed = None;
+                Ok(new)
+            }
+            Err(reason) => {
+                *failed = Some((Instant::now(), reason.clone()));
+                Err(reason)
+            }
+        }
+    }
+
+    /// What is held, if it is not old.
+    fn good(&self) -> Option<Arc<Expected>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        (held.0.elapsed() < self.good_for).then(|| Arc::clone(&held.1))
     }
 }
 
@@ -148,7 +176,7 @@ impl Auditor {
     }
 
     async fn judge(&self, event: &Event) -> Result<Verdict, Error> {
-        let expected = self.manifests.fresh().map_err(Error::Argument)?;
+        let expected = self.manifests.fresh().await.map_err(Error::Argument)?;
         Verdict::of(event, &expected, &self.children).await
     }
 
@@ -204,4 +232,50 @@ fn answer(status: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(full(text));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn all_who_wait_for_manifests_share_one_reading_and_one_failure() {
+        let (count, bad) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, is_bad) = (Arc::clone(&count), Arc::clone(&bad));
+        let read = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(50));
+            match is_bad.load(Ordering::SeqCst) {
+                true => Err("wrong".to_owned()),
+                false => Ok(Expected::default()),
+            }
+        };
+        let good_for = Duration::from_millis(400);
+        let manifests = Arc::new(Manifested::new(read, good_for).unwrap());
+        let ask_all = async || {
+            let asking: Vec<_> = (0..4)
+                .map(|_| {
+                    let manifests = Arc::clone(&manifests);
+                    tokio::spawn(async move { manifests.fresh().await.is_ok() })
+                })
+                .collect();
+            let mut answers = Vec::new();
+            for asked in asking {
+                answers.push(asked.await.unwrap());
+            }
+            answers
+        };
+        for (fails, readings) in [(false, 2), (true, 3)] {
+            bad.store(fails, Ordering::SeqCst);
+            tokio::time::sleep(good_for).await;
+            assert_eq!(ask_all().await, [!fails; 4]);
+            assert_eq!(count.load(Ordering::SeqCst), readings);
+        }
+        tokio::time::sleep(FAILED_FOR).await;
+        bad.store(false, Ordering::SeqCst);
+        assert_eq!(ask_all().await, [true; 4]);
+    }
 }

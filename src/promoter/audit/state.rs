@@ -192,8 +192,32 @@ fn parts(held: &BTreeMap<Sha256, Manifest>, expected: &Repository) -> HashSet<Sh
     all
 }
 
-/// A tag of cosign's, or one that lists referrers: `sha256-<hex>…`.
+/// A tag of cosign's, or the one that lists referrers (distribution-spec, "Referrers Tag Schema").
 fn is_attached(tag: &str, parts: &HashSet<Sha256>) -> bool {
-    let digest = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
-    digest.is_some_and(|hex| format!("sha256:{hex}").parse().is_ok_and(|it| parts.contains(&it)))
+    let named = tag.strip_prefix("sha256-").and_then(|rest| rest.split_at_checked(64));
+    named.is_some_and(|(hex, kind)| {
+        matches!(kind, "" | ".sig" | ".att" | ".sbom")
+            && format!("sha256:{hex}").parse().is_ok_and(|it| parts.contains(&it))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_tags_that_tools_attach_belong_to_what_is_known() {
+        let hex = "a".repeat(64);
+        let parts = HashSet::from([format!("sha256:{hex}").parse().unwrap()]);
+        for end in ["anything", ".evil", ".sig.evil", "-1", "a"] {
+            assert!(!is_attached(&format!("sha256-{hex}{end}"), &parts), "{end}");
+        }
+        for tag in [format!("sha256-{}.sig", "b".repeat(64)), "sha256-aa.sig".to_owned()] {
+            assert!(!is_attached(&tag, &parts), "{tag}");
+        }
+        for end in ["", ".sig", ".att", ".sbom"] {
+            assert!(is_attached(&format!("sha256-{hex}{end}"), &parts), "{end}");
+        }
+    }
 }

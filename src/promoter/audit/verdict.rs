@@ -40,7 +40,7 @@ pub struct Children {
 enum Source {
     Registries(Client),
     /// By repository.
-    File(HashMap<(String, Sha256), BTreeSet<Sha256>>),
+    File(HashMap<(String, Sha256), Arc<BTreeSet<Sha256>>>),
 }
 
 /// No index is nested deeper.
@@ -73,16 +73,17 @@ impl Verdict {
             Action::Other(other) => {
                 return Ok(Self::rejected(format!("unknown action {}", other.escape_debug())));
             }
-            Action::Delete | Action::Insert => {}
+            // Whatever of: a whole repository has neither digest nor tag.
+            Action::Delete => {
+                let reason = "deletions are prohibited";
+                return Ok(Self { severity: "alert", ..Self::rejected(reason) });
+            }
+            Action::Insert => {}
         }
         let (digest, tag) = match parts(event) {
             Ok(parts) => parts,
             Err(reason) => return Ok(Self::rejected(reason)),
         };
-        if event.action == Action::Delete {
-            let reason = "deletions are prohibited";
-            return Ok(Self { severity: "alert", ..Self::rejected(reason) });
-        }
         let Some((path, digest)) = digest else {
             return Ok(Self::rejected("digest missing from payload"));
         };
@@ -170,10 +171,8 @@ impl Children {
         for source in expected.sources() {
             let listing = Listing::read(path, source)?;
             for (digest, manifest) in listing.images().values().flatten() {
-                held.insert(
-                    (source.to_owned(), *digest),
-                    manifest.children.iter().copied().collect(),
-                );
+                let children = manifest.children.iter().copied().collect();
+                held.insert((source.to_owned(), *digest), Arc::new(children));
             }
         }
         Ok(Self { from: Source::File(held), known: Mutex::default() })
@@ -205,26 +204,26 @@ impl Children {
     }
 
     async fn list(&self, source: &str, index: Sha256) -> Result<Arc<BTreeSet<Sha256>>, Error> {
+        let client = match &self.from {
+            // A file need not tell the same of each source.
+            Source::File(held) => {
+                return Ok(held.get(&(source.to_owned(), index)).cloned().unwrap_or_default());
+            }
+            Source::Registries(client) => client,
+        };
         let known = self.lock().get(&index).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let children = match &self.from {
-            Source::File(held) => {
-                held.get(&(source.to_owned(), index)).cloned().unwrap_or_default()
-            }
-            Source::Registries(client) => {
-                let (registry, name) = place(source)?;
-                let repository = client.repository(&registry, &name);
-                let Some(manifest) = repository.manifest(&Digest::from(index).into()).await? else {
-                    // It may come back.
-                    return Ok(Arc::default());
-                };
-                let children = manifest.children().iter();
-                children.filter_map(|child| child.digest.as_str().parse().ok()).collect()
-            }
+        let (registry, name) = place(source)?;
+        let repository = client.repository(&registry, &name);
+        let Some(manifest) = repository.manifest(&Digest::from(index).into()).await? else {
+            // It may come back.
+            return Ok(Arc::default());
         };
-        let children = Arc::new(children);
+        let children = manifest.children().iter();
+        let children =
+            Arc::new(children.filter_map(|child| child.digest.as_str().parse().ok()).collect());
         let mut known = self.lock();
         if known.len() < MOST_KNOWN {
             known.insert(index, Arc::clone(&children));

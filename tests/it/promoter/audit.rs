@@ -135,6 +135,37 @@ fn notifications_of_distribution_and_events_of_zot_are_understood() {
 }
 
 #[test]
+fn the_deletion_of_a_whole_repository_is_an_alert_that_names_it() {
+    let (manifests, _) = manifests();
+    let audit = Audit::listen(&manifests, &json!({}), &[]);
+    let event = json!({"action": "delete", "target": {"repository": "prod/app"},
+        "request": {"host": "us.gcr.io"}});
+    let (status, answer) = audit.tell("/", &[], &json!({"events": [event]}));
+    let verdict = &answer["verdicts"][0];
+    assert_eq!((status, &verdict["severity"]), (200, &json!("alert")), "{answer}");
+    assert_eq!(verdict["reason"], "deletions are prohibited", "{answer}");
+    let odd = json!({"action": "DELETE", "digest": "no reference"});
+    let (_, answer) = audit.tell("/", &[], &pushed(&odd));
+    assert_eq!(answer["verdicts"][0]["severity"], "alert", "{answer}");
+}
+
+#[test]
+fn a_parent_that_one_source_lacks_has_its_parts_at_another() {
+    let (part, parent) = ("c".repeat(64), "a".repeat(64));
+    let (manifests, _) = manifests();
+    let first = manifests[0].as_str().unwrap();
+    // Another tag, as one edge has one source.
+    let other = first.replace("gcr.io/s\n", "a.example/s\n").replace("['1']", "['2']");
+    let both = json!([other, first]);
+    let inventory = json!({"gcr.io/s": {"app":
+        {format!("sha256:{parent}"): {"tags": ["1"], "children": [format!("sha256:{part}")]}}}});
+    let audit = Audit::listen(&both, &inventory, &[]);
+    let event = json!({"action": "INSERT", "digest": format!("us.gcr.io/prod/app@sha256:{part}")});
+    let (_, answer) = audit.tell("/", &[], &pushed(&event));
+    assert_eq!(answer["verdicts"][0]["verdict"], "verified", "{answer}");
+}
+
+#[test]
 fn events_without_the_token_are_not_heard() {
     let (manifests, digest) = manifests();
     let folder = tempfile::tempdir().unwrap();
