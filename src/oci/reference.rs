@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::name::excerpt;
@@ -35,13 +35,21 @@ impl Registry {
     /// A registry by host and port as they stand in a CONNECTION: the host may be a bare IPv6 address.
     ///
     /// # Errors
-    /// A host that is neither a DNS name nor an IP address.
+    /// A host that is neither a DNS name nor an IP address in its usual spelling.
     pub fn new(host: &str, port: Option<u16>) -> Result<Self, Error> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if bare.parse::<Ipv6Addr>().is_ok() || (bare == host && is_dns_name(host)) {
-            return Ok(Self { host: bare.to_ascii_lowercase(), port });
+        let fail = |reason| Err(Error::Registry { value: excerpt(host), reason });
+        let is_ipv6 = bare.parse::<Ipv6Addr>().is_ok();
+        if !is_ipv6 && (bare != host || !is_dns_name(host)) {
+            return fail("the host is no name and no address");
         }
-        Err(Error::Registry { value: excerpt(host), reason: "the host is no name and no address" })
+        if !is_ipv6 && ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
+            return fail(
+                "a host that ends in a number is an IPv4 address, and that is written as four decimal \
+                 numbers without leading zeros",
+            );
+        }
+        Ok(Self { host: bare.to_ascii_lowercase(), port })
     }
 
     /// Docker Hub.
@@ -139,6 +147,16 @@ impl FromStr for Registry {
             })
             .transpose()?;
         Self::new(host, port)
+    }
+}
+
+/// Whether a URL takes it for an IPv4 address, in whatever spelling (URL Standard, "ends in a number"): two
+/// names would be one place.
+fn ends_in_a_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or(host);
+    match last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")) {
+        Some(hex) => hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
     }
 }
 
@@ -282,6 +300,19 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv4_address_has_one_spelling() {
+        for text in
+            ["10.5:5000", "167772165:5000", "0xa000005", "10.0.0.05", "a.0x", "1.2.3.4.5", "a.256"]
+        {
+            let error = text.parse::<Registry>().unwrap_err().to_string();
+            assert!(error.contains("IPv4"), "{text}: {error}");
+        }
+        for text in ["10.0.0.5:5000", "4.example", "0x.example", "a.4b", "a.0xg"] {
+            assert_eq!(text.parse::<Registry>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_digest_wins_over_a_tag() {
         let digest = Digest::sha256(b"");
         let text = format!("quay.io/a/b:1@{digest}");
@@ -309,6 +340,8 @@ mod tests {
     fn a_connection_may_name_a_bare_ipv6_address() {
         let registry = Registry::new("2001:DB8::1", Some(5000)).unwrap();
         assert_eq!(registry.to_string(), "[2001:db8::1]:5000");
+        let mapped = Registry::new("::ffff:10.0.0.5", None).unwrap();
+        assert_eq!(mapped.to_string(), "[::ffff:10.0.0.5]");
         assert!(Registry::new("a/b", None).is_err());
     }
 }

@@ -75,6 +75,16 @@ fn a_registry_has_one_spelling_so_that_no_edge_hides() {
         assert!(message.contains(&format!("write `{spelling}`")), "{other}: {message}");
         assert_eq!(found["problems"][0]["line"], 5, "{other}");
     }
+    // In a URL these are 10.0.0.5.
+    for other in ["10.5:5000/s", "167772165:5000/s", "0xa000005:5000/s", "10.0.0.05:5000/s"] {
+        let found = check(&format!(
+            "{REGISTRIES}- name: '{other}'\nimages:\n- name: x\n  dmap: {{sha256:{}: [a]}}\n",
+            "a".repeat(64)
+        ));
+        assert_eq!(found["ok"], false, "{other}");
+        let message = found["problems"][0]["message"].as_str().unwrap();
+        assert!(message.contains("IPv4"), "{other}: {message}");
+    }
 }
 
 #[test]
