@@ -39,17 +39,19 @@ impl Registry {
     pub fn new(host: &str, port: Option<u16>) -> Result<Self, Error> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let fail = |reason| Err(Error::Registry { value: excerpt(host), reason });
-        let is_ipv6 = bare.parse::<Ipv6Addr>().is_ok();
-        if !is_ipv6 && (bare != host || !is_dns_name(host)) {
+        if let Ok(address) = bare.parse::<Ipv6Addr>() {
+            return Ok(Self { host: address.to_string(), port });
+        }
+        if bare != host || !is_dns_name(host) {
             return fail("the host is no name and no address");
         }
-        if !is_ipv6 && ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
+        if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
             return fail(
                 "a host that ends in a number is an IPv4 address, and that is written as four decimal \
                  numbers without leading zeros",
             );
         }
-        Ok(Self { host: bare.to_ascii_lowercase(), port })
+        Ok(Self { host: host.to_ascii_lowercase(), port })
     }
 
     /// Docker Hub.
@@ -309,6 +311,13 @@ mod tests {
         }
         for text in ["10.0.0.5:5000", "4.example", "0x.example", "a.4b", "a.0xg"] {
             assert_eq!(text.parse::<Registry>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_has_one_spelling() {
+        for text in ["[2001:db8::1]:5000", "[2001:DB8:0::01]:5000", "[2001:db8:0:0:0:0:0:1]:5000"] {
+            assert_eq!(text.parse::<Registry>().unwrap().to_string(), "[2001:db8::1]:5000");
         }
     }
 
