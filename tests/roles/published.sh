@@ -32,7 +32,7 @@ checked_only() {
 
 state_of_published() {
     tests/roles/files-of-clients
-    find /root "$work/published/work" '(' -name .cache -o -name .cargo -o -name .ansible -o -name .pyenv -o -name logs -o -name serve.log ')' -prune \
+    find /root "$work/published/work" '(' -name .cache -o -name .cargo -o -path /root/go -o -name .ansible -o -name .pyenv -o -name logs -o -name serve.log ')' -prune \
         -o -printf '%p %m %s\n' | sort
     pgrep --full '/buildset-registry serve'
     skopeo list-tags docker://registry.example.org/demo/three 2>/dev/null || echo no tags
