@@ -26,7 +26,10 @@ def main():
         report.note('that was all')
     except Exception:
         report.check('the site comes up', False, traceback.format_exc())
-    site.keep_logs()
+    try:
+        site.keep_logs()
+    except Exception:
+        report.check('the logs of the jobs are kept', False, traceback.format_exc())
     if report.failed:
         print(f'logs: {LOGS}')
     print(f'{report.passed} passed, {report.failed} failed', flush=True)

@@ -28,11 +28,12 @@ class Secrets:
             for process in pathlib.Path('/proc').glob('[0-9]*'):
                 try:
                     arguments = (process / 'cmdline').read_bytes()
+                    environment = (process / 'environ').read_bytes()
                 except OSError:
                     continue  # it has ended
-                self.in_processes.update(f'{name} in the arguments of {arguments.split(bytes(1))[0].decode()}'
-                                         for name in self.named_in(arguments))
-            time.sleep(0.2)
+                self.in_processes.update(f'{name} in what was said to {arguments.split(bytes(1))[0].decode(errors="replace")}'
+                                         for name in self.named_in(arguments + environment))
+            time.sleep(0.05)
 
     def seen_in_processes(self):
         """With a process of now that has the canary."""

@@ -32,7 +32,7 @@ DISTRIBUTION = 'distribution.example.org'
 # The projects of the demo, as the README prints a project, and where each publishes its image.
 PRINTED = {'base': REGISTRY, 'app': DISTRIBUTION}
 # The others are in tests/zuul/site, as they are.
-PROJECTS = [*PRINTED, 'suite', 'retried', 'several', 'labelled-base', 'labelled-app', 'hostile', 'ipv6', 'beside']
+PROJECTS = [*PRINTED, 'suite', 'retried', 'several', 'labelled-base', 'labelled-app', 'plain', 'hostile', 'ipv6', 'beside']
 
 # Where a node's files are its own, not those of the machine.
 PLACES_OF_NODES = ('root', 'etc', 'tmp', 'run', 'var/tmp')
@@ -85,6 +85,8 @@ class Site:
             adoption.write_config_project(self.pages, config)
             jobs = config / 'zuul.d/container-images.yaml'
             jobs.write_text(self.for_this_site(jobs.read_text(), CONFIG, self.connection('intermediate')['password']))
+            login = (HERE / 'site/site-registry.yaml').read_text()
+            (config / 'zuul.d/site-registry.yaml').write_text(self.for_this_site(login, CONFIG, self.passwords[REGISTRY]))
         for name in PROJECTS:
             with self.pushed(f'example/{name}', 'Build an image') as folder:
                 if name in PRINTED:
@@ -260,7 +262,7 @@ class Site:
         def sockets(folder, names):
             return [name for name in names if (pathlib.Path(folder) / name).is_socket()]
 
-        shutil.copytree(WORK / 'logs', LOGS / 'jobs', ignore=sockets, dirs_exist_ok=True)
+        shutil.copytree(WORK / 'logs', LOGS / 'jobs', ignore=sockets, symlinks=True, dirs_exist_ok=True)
 
 
 def nodes():

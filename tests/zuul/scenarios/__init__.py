@@ -14,7 +14,6 @@ LANES = [
         'registry-down': registry_down.play,
         'without-change': without_change.play,
         'nearest-wins': nearest_wins.play,
-        'credentials': credentials.play,
     },
     {
         'promote-order': promote_order.play,
@@ -26,6 +25,7 @@ LANES = [
         'dequeued': dequeued.play,
         'paused-registry': paused_registry.play,
         'retried-registry': retried_registry.play,
+        'credentials': credentials.play,
     },
 ]
 # These are played after all others, one after the other: the first looks through everything that those left, the

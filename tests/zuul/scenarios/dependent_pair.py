@@ -1,7 +1,8 @@
 """A base image, and an image FROM it in another project whose change depends on the base's."""
 from images import PLATFORMS
+from zuul_api import eventually
 
-from .common import APP, BASE, built, uploaded_digest
+from .common import APP, BASE, built, in_pipeline, uploaded_digest
 
 TEXTS = {'base-change': 'of the first change\n', 'greeting': 'of the second change\n'}
 
@@ -18,20 +19,25 @@ def play(site, report):
 
     first.approve()
     second.approve()
+    eventually('both in the gate', lambda: len(in_pipeline(site, 'gate', first, second)) == 2)
     report.check(f'gate merges {first}', first.await_merge(), first.messages()[-1])
     report.check(f'gate merges {second}', second.await_merge(), second.messages()[-1])
-    # The gate has uploaded everything by now; what comes are questions of promotion.
-    asked = len(site.requests_to_distribution())
+    gates, promotions = {}, {}
     for change, image, job in ((first, BASE, 'base'), (second, APP, 'app')):
         gate = site.zuul.build(pipeline='gate', change=change.number, job_name=f'{job}-upload-image')
         promote = site.zuul.build(pipeline='promote', change=change.number, job_name=f'{job}-promote-image')
+        gates[change], promotions[change] = gate, promote
         report.equal(f'promote of {change} succeeds', promote['result'], 'SUCCESS')
         report.equal(f'{image}:latest has the digest that the gate uploaded', site.images.digest(f'{image}:latest'), uploaded_digest(gate))
+        report.equal(f'{image}:latest is what the gate built', site.images.digest(f'{image}:latest'), site.images.digest(built(gate)))
         report.equal(f'{image}:latest has both platforms', site.images.platforms(f'{image}:latest'), PLATFORMS)
-    promoting = site.requests_to_distribution()[asked:]
+    report.check('the second was built before the first was promoted', gates[second]['start_time'] < promotions[first]['start_time'])
+    requests = site.requests_to_distribution()
+    promoting = requests[requests.index(f'PUT /v2/demo/app/manifests/change_{second.number}_latest') + 1:]
     report.check('promote writes the final tag', 'PUT /v2/demo/app/manifests/latest' in promoting, promoting)
-    report.equal('no blob is read or written meanwhile', [request for request in promoting if '/blobs/' in request], [])
+    report.equal('no blob is read or written after the upload', [request for request in promoting if '/blobs/' in request], [])
     for architecture in ('amd64', 'arm64'):
         report.equal(f"the published image holds both changes' files for {architecture}",
                      site.images.texts(f'{APP}:latest', architecture), TEXTS)
     report.equal('no temporary tag is left', site.images.tags(BASE), ['latest'])
+    report.equal('where a registry deletes none, it is the only one', site.images.tags(APP), [f'change_{second.number}_latest', 'latest'])

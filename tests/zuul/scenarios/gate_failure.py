@@ -20,6 +20,7 @@ def play(site, report):
     rerun = site.zuul.build(pipeline='gate', change=behind.number, job_name='app-upload-image', result='SUCCESS')
     report.equal('the change behind is built on the published base image', site.images.texts(built(rerun))['base-change'], published)
     report.equal('nothing of the failing change is published', site.images.digest(f'{BASE}:latest'), before)
+    report.equal('it is not promoted', site.zuul.builds(pipeline='promote', change=failing.number), [])
     leaked = f'change_{failing.number}_latest'
     report.check('its temporary tag is left behind', leaked in site.images.tags(BASE), site.images.tags(BASE))
     site.operate('enqueue-ref', 'periodic-sweep', 'example/base', '--ref', 'refs/heads/main')

@@ -41,6 +41,10 @@ def play(site, report):
     report.check('promote of the first change is refused by now, and says why',
                  f'of change {last.number},1, which merged after change {first.number},1' in site.log_of(refused))
     report.equal('the tag still has the image of the last change', site.images.digest(f'{SEVERAL}-one:latest'), uploads[last])
+    site.operate('enqueue', 'promote-back', PROJECT, '--change', f'{first.number},1')
+    moved = site.zuul.build(pipeline='promote-back', change=first.number)
+    report.equal('a job that may move back promotes it', moved['result'], 'SUCCESS')
+    report.equal('the tag has the image of the first change', site.images.digest(f'{SEVERAL}-one:latest'), uploads[first])
 
 
 def ended(site, changes):

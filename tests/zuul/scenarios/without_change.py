@@ -18,11 +18,13 @@ def play(site, report):
     report.equal('the tag has the digest of the upload', site.images.digest(f'{BASE}:1.0'), uploaded_digest(release))
     report.equal('it has both platforms', site.images.platforms(f'{BASE}:1.0'), PLATFORMS)
 
+    before = site.images.digest(f'{BASE}:latest')
     site.operate('enqueue-ref', 'periodic', 'example/base', '--ref', 'refs/heads/main')
     upload = site.zuul.build(pipeline='periodic', project='example/base', job_name='base-upload-image')
     promote = site.zuul.build(pipeline='periodic', project='example/base', job_name='base-promote-image')
     report.equal('the periodic promotion succeeds', promote['result'], 'SUCCESS')
     report.equal('it waited under the name of its pipeline',
                  artifact(upload, 'container_image_upload')['metadata']['temporary_tag'], 'periodic_latest')
+    report.check('it uploaded another image', uploaded_digest(upload) != before, before)
     report.equal('what was uploaded is published', site.images.digest(f'{BASE}:latest'), uploaded_digest(upload))
     report.equal('no temporary tag is left', [tag for tag in site.images.tags(BASE) if tag.startswith('periodic')], [])
