@@ -22,6 +22,7 @@ mod proxy;
 mod registries;
 mod registries_undo;
 mod state;
+mod trust;
 mod write;
 
 use std::fmt;
@@ -49,7 +50,7 @@ pub fn configure(options: &Options) -> Result<Report, Error> {
     proxy::check(&options.proxied)?;
     let edits = plan::edits(options)?;
     let files = state::apply(&options.sysroot, &edits)?;
-    plan::refresh_trust(&options.sysroot, &files)?;
+    trust::refresh(&options.sysroot, &files)?;
     Ok(Report::new(options.connection.alias(), files))
 }
 
@@ -62,7 +63,7 @@ pub fn configure(options: &Options) -> Result<Report, Error> {
 /// others are undone, and that one is remembered for another call.
 pub fn undo(sysroot: &std::path::Path) -> Result<Report, Error> {
     let state::Undone { files, failed } = state::undo(sysroot)?;
-    plan::refresh_trust(sysroot, &files)?;
+    trust::refresh(sysroot, &files)?;
     match failed {
         Some(cause) => Err(Error::unfinished(cause, &files)),
         None => Ok(Report::new(ALIAS.to_owned(), files)),

@@ -1,19 +1,14 @@
 //! Which files a host needs, and what each is to hold. Reads, computes, writes nothing.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{fs, io, str};
 
 use super::hosts::{self, User};
 use super::write::{self, Access};
-use super::{
-    Action, Error, FileReport, Options, Target, buildkit, containerd, json, proxy, registries,
-};
+use super::{Error, Options, Target, buildkit, containerd, json, proxy, registries, trust};
 
-const DEBIAN_CA: &str = "/usr/local/share/ca-certificates";
 const DROP_INS: &str = "/etc/containers/registries.conf.d";
 const KUBELET: &str = "/var/lib/kubelet";
-const FEDORA_CA: &str = "/etc/pki/ca-trust/source/anchors";
 
 /// One file as it is to be.
 #[derive(Debug)]
@@ -228,8 +223,8 @@ impl Plan<'_> {
 
     /// A second registry on the same node has another port, and another certificate.
     fn system_ca(&self) -> PathBuf {
-        let fedora = real(&self.options.sysroot, Path::new(FEDORA_CA)).is_dir();
-        let folder = Path::new(if fedora { FEDORA_CA } else { DEBIAN_CA });
+        let fedora = real(&self.options.sysroot, Path::new(trust::FEDORA)).is_dir();
+        let folder = Path::new(if fedora { trust::FEDORA } else { trust::DEBIAN });
         let (alias, port) = (self.options.connection.alias(), self.options.connection.port);
         folder.join(match port {
             5000 => format!("{alias}.crt"),
@@ -302,36 +297,4 @@ fn drop_ins(sysroot: &Path, place: &Path) -> Result<Vec<PathBuf>, Error> {
 pub(super) fn not_text(path: &Path, bytes: &[u8], error: str::Utf8Error) -> Error {
     let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
     Error::Parse { path: path.to_owned(), line, message: "not UTF-8 text".to_owned() }
-}
-
-/// Runs the system's CA tool if the CA folder of the running system changed.
-pub(super) fn refresh_trust(sysroot: &Path, files: &[FileReport]) -> Result<(), Error> {
-    let changed = |folder: &str| {
-        files.iter().any(|file| file.action.changes() && file.path.starts_with(folder))
-    };
-    if sysroot != Path::new("/") {
-        return Ok(());
-    }
-    if changed(DEBIAN_CA) {
-        // Only --fresh takes away the links of a certificate that is gone; it costs seconds.
-        let gone = files.iter().any(|file| file.action == Action::Removed);
-        run("update-ca-certificates", if gone { &["--fresh"] } else { &[] })?;
-    }
-    if changed(FEDORA_CA) {
-        run("update-ca-trust", &[])?;
-    }
-    Ok(())
-}
-
-fn run(program: &'static str, arguments: &[&str]) -> Result<(), Error> {
-    let failed = |outcome: String, stderr: &[u8]| Error::TrustTool {
-        program,
-        outcome,
-        stderr: String::from_utf8_lossy(stderr).trim().to_owned(),
-    };
-    match Command::new(program).args(arguments).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(failed(output.status.to_string(), &output.stderr)),
-        Err(error) => Err(failed(error.to_string(), b"")),
-    }
 }
