@@ -14,6 +14,10 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 PROJECT_FILE = '.zuul.yaml'
 TENANT_FILE = 'main.yaml'
 
+SITE = CHECKOUT / 'tests/zuul/site'
+# The projects that are there as they are, in a folder of the same name.
+OF_SITE = sorted(path.parent.name for path in SITE.glob('*/.zuul.yaml'))
+
 
 @dataclasses.dataclass
 class Block:
@@ -63,6 +67,16 @@ def write_config_project(blocks_of_pages, root):
 def project(blocks_of_pages):
     """The text of a project's own configuration."""
     return next(block.text for block in blocks_of_pages if block.file == PROJECT_FILE)
+
+
+def project_of_demo(blocks_of_pages, name, registry):
+    """The same for a project of the demo, that publishes in another registry."""
+    text = project(blocks_of_pages)
+    for printed, here in ((r'quay\.io/example/', rf'{re.escape(registry)}/demo/'), ('quay.io/example/tool', f'{registry}/demo/{name}'),
+                          ('quay.io', registry), ('example+robot', 'publisher'), ('example-quay', f'{name}-registry'),
+                          ('tool-', f'{name}-')):
+        text = text.replace(printed, here)
+    return text
 
 
 def write_own_project(root):

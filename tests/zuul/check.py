@@ -54,6 +54,13 @@ def a_job_that_tests_images_is_accepted_as_printed(site):
     return accepted(site) or ([] if 'tool-test-image' in jobs_of(site, 'check') else ['the job is not in check'])
 
 
+def the_projects_of_the_demo_and_the_scenarios_are_accepted(site):
+    site.take_projects_of_the_scenarios()
+    graphs = site.configuration().graphs
+    return accepted(site) + [f'no job graph of {project}' for project in site.untrusted()[1:]
+                             if not any(found == project for found, _ in graphs)]
+
+
 def beside_zuul_jobs_our_jobs_take_the_place_of_theirs(site):
     site.take_tenant_beside_zuul_jobs(0)
     site.project += all_our_jobs()
@@ -74,6 +81,7 @@ CHECKS = [
     our_own_project_is_accepted,
     every_job_of_ours_is_accepted_in_every_pipeline,
     a_job_that_tests_images_is_accepted_as_printed,
+    the_projects_of_the_demo_and_the_scenarios_are_accepted,
     beside_zuul_jobs_our_jobs_take_the_place_of_theirs,
     beside_zuul_jobs_the_jobs_of_the_site_take_our_roles,
 ]

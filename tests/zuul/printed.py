@@ -1,6 +1,6 @@
 """A site that adopted zuul-images as README.md and docs/adopt.md print it, in a folder with its projects."""
 import dataclasses
-import pathlib
+import shutil
 
 import yaml
 
@@ -18,18 +18,18 @@ class PrintedSite:
 
     def __init__(self, projects):
         self.projects = projects
-        pages = [with_secret(block) for page in ('README.md', 'docs/adopt.md') for block in adoption.blocks(page)]
+        pages = [dataclasses.replace(block, text=with_secret(block.text))
+                 for page in ('README.md', 'docs/adopt.md') for block in adoption.blocks(page)]
         self.beside = [block for block in pages if block.heading == beside.HEADING]
-        main = [block for block in pages if block.heading != beside.HEADING]
-        self.tenant = yaml.safe_load(adoption.tenant(main))
-        self.project = adoption.project(main)
+        self.main = [block for block in pages if block.heading != beside.HEADING]
+        self.tenant = yaml.safe_load(adoption.tenant(self.main))
+        self.project = adoption.project(self.main)
         adoption.write_own_project(projects / OURS)
         beside.write_stand_in_of_zuul_jobs(projects / THEIRS)
-        adoption.write_config_project(main, projects / CONFIG)
+        adoption.write_config_project(self.main, projects / CONFIG)
         # What every site has already: pipelines and a base job.
-        site = pathlib.Path(__file__).resolve().parent / 'site/config/zuul.d'
         for name in ('pipelines.yaml', 'jobs.yaml'):
-            adoption.write(projects / CONFIG / 'zuul.d' / name, (site / name).read_text())
+            adoption.write(projects / CONFIG / 'zuul.d' / name, (adoption.SITE / 'config/zuul.d' / name).read_text())
         for name in ('pre.yaml', 'post.yaml'):
             adoption.write(projects / CONFIG / 'playbooks/base' / name, '[]\n')
 
@@ -55,6 +55,20 @@ class PrintedSite:
         assert build_alone in self.project, self.project
         self.project = self.project.replace(build_alone, 'jobs: [example-buildset-registry, tool-build-image, tool-test-image]')
 
+    def take_projects_of_the_scenarios(self):
+        """Those of tests/zuul/site, the demo's among them."""
+        adoption.write(self.projects / CONFIG / 'zuul.d/site-registry.yaml', with_secret((adoption.SITE / 'site-registry.yaml').read_text()))
+        for name in ('base', 'app'):
+            self.take_project(name, '.zuul.d/images.yaml', adoption.project_of_demo(self.main, name, 'registry.example.org'))
+        for name in adoption.OF_SITE:
+            self.take_project(name, adoption.PROJECT_FILE, (adoption.SITE / name / adoption.PROJECT_FILE).read_text())
+
+    def take_project(self, name, file, jobs):
+        project = f'example/{name}'
+        shutil.copytree(adoption.SITE / name, self.projects / project)
+        adoption.write(self.projects / project / file, with_secret(jobs))
+        self.untrusted().append(project)
+
     def change(self, file, old, new):
         path = self.projects / CONFIG / file
         text = path.read_text()
@@ -62,6 +76,6 @@ class PrintedSite:
         path.write_text(text.replace(old, new))
 
 
-def with_secret(block):
+def with_secret(text):
     """Dots stand for what a site encrypts."""
-    return dataclasses.replace(block, text=block.text.replace('- ...\n', '- c2VjcmV0\n'))
+    return text.replace('- ...\n', '- c2VjcmV0\n')

@@ -56,3 +56,11 @@ def eventually(what, ask, seconds=60):
         if time.monotonic() > deadline:
             raise TimeoutError(f'{what} did not come within {seconds} s' + (f': {problem}' if problem else ''))
         time.sleep(1)
+
+
+def comes(ask, seconds=60):
+    """Whether the answer is true before that; for what a scenario asserts."""
+    try:
+        return eventually('it', ask, seconds)
+    except TimeoutError:
+        return False

@@ -17,6 +17,7 @@ import beside
 import real_gerrit
 from beside import OURS, THEIRS
 from images import Images
+from node import Node
 from review import Review
 from secrets_watch import Secrets
 from zuul_api import ZuulApi, eventually
@@ -31,11 +32,10 @@ REGISTRY = 'registry.example.org'
 DISTRIBUTION = 'distribution.example.org'
 # The projects of the demo, as the README prints a project, and where each publishes its image.
 PRINTED = {'base': REGISTRY, 'app': DISTRIBUTION}
-# The others are in tests/zuul/site, as they are.
-PROJECTS = [*PRINTED, 'suite', 'retried', 'several', 'labelled-base', 'labelled-app', 'plain', 'hostile', 'ipv6', 'beside']
+PROJECTS = [*PRINTED, *adoption.OF_SITE]
 
-# Where a node's files are its own, not those of the machine.
-PLACES_OF_NODES = ('root', 'etc', 'tmp', 'run', 'var/tmp')
+# The node of the label debian-alone.
+ALONE = '10.77.0.17'
 
 
 class Site:
@@ -108,11 +108,7 @@ class Site:
     def write_printed_project(self, name, folder):
         """A project as the README prints it, that builds an image of the demo."""
         registry = PRINTED[name]
-        text = adoption.project(self.pages)
-        for printed, here in ((r'quay\.io/example/', rf'{re.escape(registry)}/demo/'), ('quay.io/example/tool', f'{registry}/demo/{name}'),
-                              ('quay.io', registry), ('example+robot', 'publisher'), ('example-quay', f'{name}-registry'),
-                              ('tool-', f'{name}-')):
-            text = text.replace(printed, here)
+        text = adoption.project_of_demo(self.pages, name, registry)
         adoption.write(folder / '.zuul.d/images.yaml', self.for_this_site(text, f'example/{name}', self.passwords[registry]))
         shutil.copytree(adoption.CHECKOUT / 'demo' / name, folder, dirs_exist_ok=True)
         shutil.copytree(HERE / 'site' / name, folder, dirs_exist_ok=True)
@@ -198,6 +194,15 @@ class Site:
     def job_folder(build):
         return WORK / 'logs' / build['uuid']
 
+    def report_of(self, build, program):
+        """What one of our programs reported to a build."""
+        return json.loads((self.job_folder(build) / f'zuul-images-{program}.json').read_text())
+
+    @staticmethod
+    def report_of_running(build, program):
+        """The same, while the build runs; `build` is its UUID."""
+        return json.loads((WORK / 'builds' / build / f'work/logs/zuul-images-{program}.json').read_text())
+
     def log_of(self, build):
         return (self.job_folder(build) / 'job-output.txt').read_text()
 
@@ -208,14 +213,12 @@ class Site:
 
     @staticmethod
     def nodes():
-        """The root directory of each node, seen from here."""
-        return [pathlib.Path(f'/proc/{file.read_text().strip()}/root') for file in (WORK / 'run').glob('node*.pid')]
+        return [Node(int(file.read_text())) for file in sorted((WORK / 'run').glob('node*.pid'))]
 
-    def files_on_nodes_of(self, project, name, text=''):
-        """Those of a name on the nodes whose last build was one of this project."""
-        nodes = [node for node in self.nodes() if (node / 'root/src/review.example.org' / project).is_dir()]
-        return [str(path) for node in nodes for place in PLACES_OF_NODES for path in (node / place).glob(name)
-                if not text or text in path.read_text()]
+    @staticmethod
+    def node_alone():
+        """The one of the label debian-alone."""
+        return Node(int((WORK / 'run/node7.pid').read_text()))
 
     def files_with_passwords(self, place):
         """Among those that were written since the site began."""
@@ -242,6 +245,11 @@ class Site:
         """What Debian's registry was asked so far, by its own log: `PUT /v2/demo/app/manifests/latest`."""
         return re.findall(r'"([A-Z]+ /\S*) HTTP/', (LOGS / 'distribution.log').read_text())
 
+    @staticmethod
+    def requests_to_registry():
+        """What our registry was asked so far, by its log."""
+        return [' '.join(words) for words in re.findall(r'method="([A-Z]+)" path="(/[^"]*)"', pathlib.Path('/var/lib/registry/serve.log').read_text())]
+
     def stop_distribution(self):
         self.signal_distribution(signal.SIGKILL)
 
@@ -267,5 +275,5 @@ class Site:
 
 def nodes():
     key = ' '.join((WORK / 'tls/host.pub').read_text().split()[:2])
-    by_name = {f'10.77.0.{number}': 'debian' for number in range(11, 17)} | {'fd77::17': 'debian-ipv6'}
+    by_name = {f'10.77.0.{number}': 'debian' for number in range(11, 17)} | {ALONE: 'debian-alone', '::1': 'debian-ipv6'}
     return [{'name': name, 'label': label, 'host-key': key} for name, label in by_name.items()]

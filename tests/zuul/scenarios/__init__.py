@@ -1,7 +1,7 @@
 """The scenarios."""
 from . import (beside_zuul_jobs, credentials, cycle, dependent_pair, dequeued, gate_failure, gate_reset, hostile_job, ipv6,
                labels, nearest_wins, new_patchset, paused_registry, promote_order, registry_down, retried_registry,
-               without_change)
+               still_running, without_change)
 
 # Lanes are played at the same time. The scenarios of one lane share projects, and are played one after the other.
 LANES = [
@@ -19,6 +19,7 @@ LANES = [
         'promote-order': promote_order.play,
         'cycle': cycle.play,
         'labels': labels.play,
+        'still-running': still_running.play,
         'ipv6': ipv6.play,
     },
     {

@@ -1,8 +1,6 @@
 """A tenant that has zuul-jobs, too, whose jobs and roles have the same names."""
-import contextlib
-
 from beside import OURS, THEIRS
-from zuul_api import eventually
+from zuul_api import comes
 
 from .common import built
 
@@ -14,17 +12,21 @@ def play(site, report):
     for way, owner in enumerate((OURS, THEIRS)):
         site.write_tenant(beside_zuul_jobs=way)
         site.reconfigure()
-        report.equal(f'way {way + 1} of docs/adopt.md: the job is that of {owner}', owner_of(site, JOB, owner), owner)
-        change = site.review.propose('example/beside', 'Whose is it?', {'beside': f'{owner}\n'})
-        report.equal(f'check of {change} succeeds', change.await_vote(), 1)
-        builds = {build['job_name']: build for build in site.zuul.builds(pipeline='check', change=change.number)}
-        report.equal(f'its role is that of {owner}', whose_role(site, builds[JOB]), owner)
-        report.equal("the role of the site's job is ours", whose_role(site, builds['beside-build-image']), OURS)
-        report.equal('its image is what it built', site.images.texts(built(builds['beside-build-image'])), {'beside': f'{owner}\n'})
-        change.abandon()
+        ask(site, report, f'way {way + 1} of docs/adopt.md', owner)
     site.write_tenant()
     site.reconfigure()
-    report.equal('without zuul-jobs the job is ours again', owner_of(site, JOB, OURS), OURS)
+    ask(site, report, 'without zuul-jobs again', OURS)
+
+
+def ask(site, report, way, owner):
+    report.equal(f'{way}: the job is that of {owner}', owner_of(site, JOB, owner), owner)
+    change = site.review.propose('example/beside', 'Whose is it?', {'beside': f'{way}\n'})
+    report.equal(f'check of {change} succeeds', change.await_vote(), 1)
+    builds = {build['job_name']: build for build in site.zuul.builds(pipeline='check', change=change.number)}
+    report.equal(f'its role is that of {owner}', whose_role(site, builds[JOB]), owner)
+    report.equal("the role of the site's job is ours", whose_role(site, builds['beside-build-image']), OURS)
+    report.equal('its image is what it built', site.images.texts(built(builds['beside-build-image'])), {'beside': f'{way}\n'})
+    change.abandon()
 
 
 def owner_of(site, job, expected):
@@ -32,8 +34,7 @@ def owner_of(site, job, expected):
     def owner():
         return site.zuul.get(f'job/{job}')[0]['source_context']['project']
 
-    with contextlib.suppress(TimeoutError):
-        eventually('the owner', lambda: owner() == expected, seconds=30)
+    comes(lambda: owner() == expected, seconds=30)
     return owner()
 
 

@@ -32,10 +32,11 @@ def play(site, report):
         report.equal(f'{image}:latest is what the gate built', site.images.digest(f'{image}:latest'), site.images.digest(built(gate)))
         report.equal(f'{image}:latest has both platforms', site.images.platforms(f'{image}:latest'), PLATFORMS)
     report.check('the second was built before the first was promoted', gates[second]['start_time'] < promotions[first]['start_time'])
-    requests = site.requests_to_distribution()
-    promoting = requests[requests.index(f'PUT /v2/demo/app/manifests/change_{second.number}_latest') + 1:]
-    report.check('promote writes the final tag', 'PUT /v2/demo/app/manifests/latest' in promoting, promoting)
-    report.equal('no blob is read or written after the upload', [request for request in promoting if '/blobs/' in request], [])
+    for change, name, requests in ((first, 'base', site.requests_to_registry()), (second, 'app', site.requests_to_distribution())):
+        promoting = requests[requests.index(f'PUT /v2/demo/{name}/manifests/change_{change.number}_latest') + 1:]
+        of_image = [request for request in promoting if f'/v2/demo/{name}/' in request]
+        report.check(f'promote writes the final tag of {name}', f'PUT /v2/demo/{name}/manifests/latest' in of_image, of_image)
+        report.equal('no blob is read or written after the upload', [request for request in of_image if '/blobs/' in request], [])
     for architecture in ('amd64', 'arm64'):
         report.equal(f"the published image holds both changes' files for {architecture}",
                      site.images.texts(f'{APP}:latest', architecture), TEXTS)

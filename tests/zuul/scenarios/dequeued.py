@@ -1,23 +1,30 @@
 """A change is dequeued while its registry job is paused; the nodes are static."""
-from zuul_api import eventually
+from zuul_api import comes, eventually
 
-from .common import in_pipeline
+from .common import PROGRAM_OF_REGISTRY, in_pipeline
 
 PROJECT = 'example/suite'
 
 
 def play(site, report):
-    """a dequeued build leaves nothing on its nodes, and the next one runs there"""
+    """a dequeued build leaves nothing on its node, and the next one runs there"""
+    node = site.node_alone()
+    before = node.files()
     change = site.review.propose(PROJECT, 'Dequeue me', {'suite': 'dequeued\n'})
     eventually('the paused registry job', lambda: paused(site, change), seconds=300)
-    report.check('a registry runs on a node', site.files_on_nodes_of(PROJECT, 'buildset_registry'), 'none')
+    registry = node.processes(PROGRAM_OF_REGISTRY)
+    report.check('a registry runs on the node', len(registry) == 1, registry)
+    left = node.files() - before
+    report.check('it has files there', 'root/buildset_registry' in left, left)
     site.operate('dequeue', 'check', PROJECT, '--change', f'{change.number},1')
     eventually('the end of the buildset', lambda: not in_pipeline(site, 'check', change), seconds=120)
-    for what, files in (('no registry is left on a node', ['buildset_registry']),
-                        ('no node knows its address', ['hosts', 'zuul-jobs.buildset-registry'])):
-        # The clean-up goes on when the buildset has left the pipeline.
-        report.check(what, eventually(what, lambda files=files: not site.files_on_nodes_of(PROJECT, *files), seconds=120))
+    # The clean-up goes on when the buildset has left the pipeline.
+    report.check('the registry ends', comes(lambda: not node.processes(PROGRAM_OF_REGISTRY), seconds=120), registry)
+    report.check('no file of the build is left on the node', comes(lambda: node.files() <= before), sorted(node.files() - before))
+
     change.recheck()
+    eventually('the paused registry job', lambda: paused(site, change), seconds=300)
+    report.check('the next one has a registry of its own on the same node', node.processes(PROGRAM_OF_REGISTRY) not in ([], registry))
     report.equal(f'check of {change} succeeds when it is run again', change.await_vote(), 1)
     change.abandon()
 

@@ -24,7 +24,15 @@ def play(site, report):
     leaked = f'change_{failing.number}_latest'
     report.check('its temporary tag is left behind', leaked in site.images.tags(BASE), site.images.tags(BASE))
     site.operate('enqueue-ref', 'periodic-sweep', 'example/base', '--ref', 'refs/heads/main')
-    swept = site.zuul.build(pipeline='periodic-sweep', project='example/base', job_name='base-sweep-tags')
-    report.equal('the periodic sweep succeeds', swept['result'], 'SUCCESS')
+    for job, decision in (('base-sweep-tags', 'kept'), ('base-sweep-new-tags', 'deleted')):
+        swept = site.zuul.build(pipeline='periodic-sweep', project='example/base', job_name=job)
+        report.equal(f'{job} succeeds', swept['result'], 'SUCCESS')
+        report.equal('what it does with the temporary tag', decision_on(site, swept, leaked), decision)
     report.check('the sweep removes the temporary tag', leaked not in site.images.tags(BASE), site.images.tags(BASE))
     report.equal('the sweep leaves the published image', site.images.digest(f'{BASE}:latest'), before)
+
+
+def decision_on(site, sweep, tag):
+    """What our sweep did with a tag of the base image."""
+    swept = site.report_of(sweep, f'remove-registry-tag-{BASE.replace("/", "_")}')
+    return next((entry['decision'] for entry in swept['tags'] if entry['tag'] == tag), None)

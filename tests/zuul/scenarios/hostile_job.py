@@ -1,35 +1,66 @@
-"""An untrusted job between the trusted playbooks: it plants programs and configuration, and looks for secrets."""
-from zuul_site import LOGS, PLACES_OF_NODES
+"""An untrusted job between the trusted playbooks: it plants programs, configuration and facts, and looks for secrets."""
+from node import PLACES
+from zuul_site import LOGS
 
-from .common import built
+from .common import built, uploaded_digest
+
+PROJECT = 'example/hostile'
 
 
 def play(site, report):
-    """an untrusted job neither gets the intermediate registry's password nor has a trusted playbook run what it planted"""
-    change = site.review.propose('example/hostile', 'Steal', {'hostile': 'of this change\n'})
+    """an untrusted job neither gets a password of the site nor has a trusted playbook run what it planted"""
+    stealing = site.review.propose(PROJECT, 'Steal', {'hostile': 'of this change\n'})
+    steering = site.review.propose(PROJECT, 'Steer', {'steer': 'yes\n'})
+    uploading = site.review.propose(PROJECT, 'Steal in the gate', {'upload': 'yes\n'})
+    uploading.approve()
+    see_stealing(site, report, stealing)
+    see_steering(site, report, steering)
+    see_uploading(site, report, uploading)
+    search_everything(site, report, site.job_folder(site.zuul.build(pipeline='check', change=stealing.number)))
+
+
+def see_stealing(site, report, change):
     report.equal(f'check of {change} succeeds', change.await_vote(), 1)
     build = site.zuul.build(pipeline='check', change=change.number)
+    see_loot(site, report, build)
+    report.equal('its image is what it built', site.images.texts(built(build)), {'hostile': 'of this change\n'})
+    change.abandon()
+
+
+def see_steering(site, report, change):
+    report.equal(f'check of {change}, whose jobs say where trusted programs are, fails', change.await_vote(), -1)
+    for how, job in (('by a variable', 'hostile-steer-image'), ('by a fact in the cache', 'hostile-remember-image')):
+        build = site.zuul.build(pipeline='check', change=change.number, job_name=job)
+        log = site.log_of(build)
+        report.check(f'{how}: it says why', 'is in a directory that jobs can write to' in log, log[-1000:])
+        report.equal(f'{how}: its program is not run', (site.job_folder(build) / 'stolen').exists(), False)
+    change.abandon()
+
+
+def see_uploading(site, report, change):
+    report.check(f'gate merges {change}', change.await_merge(), change.messages()[-1])
+    build = site.zuul.build(pipeline='gate', change=change.number)
+    see_loot(site, report, build)
+    report.equal('what is uploaded is what it built', uploaded_digest(build), site.images.digest(built(build)))
+
+
+def see_loot(site, report, build):
     log = site.job_folder(build)
     loot = {path.name for path in (log / 'loot').rglob('*')}
     report.check('it took along what it found', {'environment', 'results.json', 'digests.json', 'inventory.yaml'} <= loot, loot)
     report.check('root saw the registry on the node', b'buildset-registry\0serve' in (log / 'seen').read_bytes())
     report.equal('no planted program was run', (log / 'stolen').exists(), False)
-    report.equal('its image is what it built', site.images.texts(built(build)), {'hostile': 'of this change\n'})
-    change.abandon()
-    steering = site.review.propose('example/hostile', 'Steer', {'steer': 'yes\n'})
-    report.equal(f'check of {steering}, whose job says where trusted programs are, fails', steering.await_vote(), -1)
-    steered = site.zuul.build(pipeline='check', change=steering.number)
-    report.check('it says why', 'is in a directory that jobs can write to' in site.log_of(steered), site.log_of(steered)[-1000:])
-    report.equal('its program is not run', (site.job_folder(steered) / 'stolen').exists(), False)
-    steering.abandon()
 
-    in_log, on_node = log / 'canary', site.nodes()[0] / 'tmp/canary'
+
+def search_everything(site, report, log):
+    """The published logs of all builds, of which `log` is one folder; the nodes; Zuul's own logs; and the processes."""
+    in_log, on_node = log / 'canary', site.nodes()[0].root / 'tmp/canary'
     for place in (in_log, on_node):
         place.write_text(site.secrets.canary)
     report.equal('no published file of any job holds a password (the canary is found)', site.files_with_passwords(log.parent), [
         f'the canary in {in_log}'])
     report.equal('no file of a node holds one (the canary is found)', [
-        file for node in site.nodes() for place in PLACES_OF_NODES for file in site.files_with_passwords(node / place)], [
+        file for node in site.nodes() for place in PLACES for file in site.files_with_passwords(node.root / place)], [
         f'the canary in {on_node}'])
     report.equal("none of Zuul's own logs holds one", site.files_with_passwords(LOGS), [])
     report.equal('nothing that Zuul keeps of builds holds one', site.secrets.named_in(str(site.zuul.builds(limit=500))), [])

@@ -1,5 +1,6 @@
 """A node and its registry that have an IPv6 address only."""
 import json
+import re
 
 from .common import built
 
@@ -10,8 +11,12 @@ def play(site, report):
     report.equal(f'check of {change} succeeds', change.await_vote(), 1)
     build = site.zuul.build(pipeline='check', change=change.number)
     pushed = json.loads((site.job_folder(build) / 'zuul-images-push.json').read_text())
-    report.check('the image came from the registry at its address', '[fd77::17]:5000' in json.dumps(pushed), pushed['images'])
-    alias = 'docker://zuul-jobs.buildset-registry:5000/registry.example.org/demo/ipv6:latest'
-    report.check('the node pushed to it by its alias', alias in site.log_of(build), alias)
+    report.check('the image came from the registry at its address', '[::1]:5001' in json.dumps(pushed), pushed['images'])
+    alias = 'docker://zuul-jobs.buildset-registry:5001/registry.example.org/demo/ipv6:latest'
+    log = site.log_of(build)
+    report.check('the node pushed to it by its alias', alias in log, alias)
+    report.check('which stands for the address', re.search(r'\| ::1\s+zuul-jobs\.buildset-registry', log), log[-3000:])
+    report.check('its certificate names both', 'DNS:zuul-jobs.buildset-registry' in log and 'IP Address:0:0:0:0:0:0:0:1' in log, log[-3000:])
+    report.check('an engine pulled the image from it', 'Trying to pull registry.example.org/demo/ipv6:latest' in log, log[-3000:])
     report.equal('its image is what it built', site.images.texts(built(build)), {'ipv6': 'of this change\n'})
     change.abandon()

@@ -10,12 +10,14 @@ from .common import BASE, artifact, ensure_published, uploaded_digest
 def play(site, report):
     """a tag uploads under its own name, a periodic run uploads and promotes under its pipeline's"""
     ensure_published(site)
+    tags = site.images.tags(BASE)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(['git', 'clone', '--quiet', site.review.clone_url('example/base'), folder], check=True)
         subprocess.run(['git', '-C', folder, 'push', '--quiet', 'origin', 'HEAD:refs/tags/1.0'], check=True)
     release = site.zuul.build(pipeline='tag', project='example/base', job_name='base-release-image')
     report.equal('the release succeeds', release['result'], 'SUCCESS')
     report.equal('the tag has the digest of the upload', site.images.digest(f'{BASE}:1.0'), uploaded_digest(release))
+    report.equal('no other tag was written', site.images.tags(BASE), sorted(['1.0', *tags]))
     report.equal('it has both platforms', site.images.platforms(f'{BASE}:1.0'), PLATFORMS)
 
     before = site.images.digest(f'{BASE}:latest')

@@ -1,0 +1,43 @@
+"""A node, seen from the machine that it is a part of."""
+import contextlib
+import pathlib
+import re
+import subprocess
+
+# Where its files are its own, not those of the machine.
+PLACES = ('root', 'etc', 'tmp', 'run', 'var/tmp')
+# What a developer has there, and this checkout, to which services write.
+LEFT_OUT = ('root/.cache', 'root/.cargo', 'root/.rustup', 'root/go', str(pathlib.Path(__file__).resolve().parents[2]).lstrip('/'))
+# What Ansible, ssh and Zuul leave, the sources of the last build, and our programs, which the next build takes.
+LEFT_ON_PURPOSE = re.compile(
+    r'root/(src|\.ansible|\.ssh)\b|root/\.local(/share(/zuul-images(/bin.*)?)?)?$|tmp/(console-|ansible|\.ansible)|run/(sshd|lock)\b')
+
+
+class Node:
+    def __init__(self, pid):
+        """`pid` is that of its ssh server."""
+        self.root = pathlib.Path(f'/proc/{pid}/root')
+        self.network = pathlib.Path(f'/proc/{pid}/ns/net').readlink()
+
+    def processes(self, program):
+        """Those of a program, by their ids."""
+        found = []
+        for process in pathlib.Path('/proc').glob('[0-9]*'):
+            with contextlib.suppress(OSError):  # it has ended
+                name = (process / 'cmdline').read_bytes().split(bytes(1))[0].decode()
+                if pathlib.Path(name).name == program and (process / 'ns/net').readlink() == self.network:
+                    found.append(int(process.name))
+        return found
+
+    def files(self):
+        """Files and directories that it has and the machine has not, or in another size."""
+        return {path for path in files(self.root) - files('/') if not LEFT_ON_PURPOSE.match(path)}
+
+
+def files(root):
+    """With the size of each file, as lines may be left in what was there before."""
+    left_out = [word for path in LEFT_OUT for word in ('-path', path, '-prune', '-o')]
+    print_all = ['-type', 'f', '-printf', '%p, %s bytes\\n', '-o', '-print']
+    # It fails when a directory vanishes meanwhile.
+    found = subprocess.run(['find', *PLACES, *left_out, *print_all], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return set(found.stdout.splitlines())
