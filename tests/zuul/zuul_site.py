@@ -191,8 +191,12 @@ class Site:
         return json.loads((WORK / f'{name}.init').read_text())['connection']
 
     @staticmethod
-    def job_folder(build):
-        return WORK / 'logs' / build['uuid']
+    def job_logs():
+        """The published logs: one folder for each build."""
+        return WORK / 'logs'
+
+    def job_folder(self, build):
+        return self.job_logs() / build['uuid']
 
     def report_of(self, build, program):
         """What one of our programs reported to a build."""

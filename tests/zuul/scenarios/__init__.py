@@ -1,6 +1,6 @@
 """The scenarios."""
 from . import (beside_zuul_jobs, credentials, cycle, dependent_pair, dequeued, gate_failure, gate_reset, hostile_job, ipv6,
-               labels, nearest_wins, new_patchset, paused_registry, promote_order, registry_down, retried_registry,
+               labels, nearest_wins, new_patchset, passwords, paused_registry, promote_order, registry_down, retried_registry,
                still_running, without_change)
 
 # Lanes are played at the same time. The scenarios of one lane share projects, and are played one after the other.
@@ -27,12 +27,13 @@ LANES = [
         'paused-registry': paused_registry.play,
         'retried-registry': retried_registry.play,
         'credentials': credentials.play,
+        'hostile-job': hostile_job.play,
     },
 ]
 # These are played after all others, one after the other: the first looks through everything that those left, the
 # second changes the jobs of all projects.
 LAST = {
-    'hostile-job': hostile_job.play,
+    'passwords': passwords.play,
     'beside-zuul-jobs': beside_zuul_jobs.play,
 }
 SCENARIOS = {name: play for scenarios in (*LANES, LAST) for name, play in scenarios.items()}
