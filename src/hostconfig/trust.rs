@@ -1,8 +1,10 @@
 //! The system's trust in certificates: the tool that makes it of what stands in its folders.
 
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::{Action, Error, FileReport};
 
@@ -22,10 +24,13 @@ pub(super) fn refresh(sysroot: &Path, files: &[FileReport]) -> Result<(), Error>
         return Ok(());
     }
     if changed(DEBIAN) {
-        // Only --fresh takes away the links of a certificate that is gone; it costs seconds.
-        let gone = files.iter().any(|file| file.action == Action::Removed);
-        run("update-ca-certificates", if gone { &["--fresh"] } else { &[] }, "")?;
+        // Only --fresh sees a certificate that is gone, or another under the same name; it costs seconds.
+        let fresh = files.iter().any(|file| {
+            file.action.changes() && file.action != Action::Created && file.path.starts_with(DEBIAN)
+        });
+        let done = run("update-ca-certificates", if fresh { &["--fresh"] } else { &[] }, "");
         forget_in_java(files);
+        done?;
     }
     if changed(FEDORA) {
         run("update-ca-trust", &[], "")?;
@@ -43,13 +48,18 @@ fn forget_in_java(files: &[FileReport]) {
         .filter_map(stem)
         .map(|stem| format!("-/etc/ssl/certs/{stem}.pem\n"))
         .collect();
-    if lines.is_empty() || !Path::new(JAVA_HOOK).is_file() {
+    if lines.is_empty() || !is_program(Path::new(JAVA_HOOK)) {
         return;
     }
     // The tool itself goes on without a hook that fails, too; this one keeps what it was told for its next run.
     if let Err(error) = run(JAVA_HOOK, &[], &lines) {
         tracing::warn!(%error, "Java still trusts the certificate");
     }
+}
+
+/// Hooks that are none are passed over by the tool, too.
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 fn run(program: &'static str, arguments: &[&str], input: &str) -> Result<(), Error> {
@@ -66,12 +76,15 @@ fn run(program: &'static str, arguments: &[&str], input: &str) -> Result<(), Err
 }
 
 /// `input` fits into a pipe's buffer, so nothing is waited for that waits itself.
-fn output(program: &str, arguments: &[&str], input: &str) -> io::Result<std::process::Output> {
+fn output(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes())?;
+    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output()?;
+    match written {
+        // What it did without reading all is told by its status.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(output),
     }
-    child.wait_with_output()
 }
