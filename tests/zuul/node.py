@@ -1,8 +1,9 @@
 """A node, seen from the machine that it is a part of."""
-import contextlib
 import pathlib
 import re
 import subprocess
+
+import processes
 
 # Where its files are its own, not those of the machine.
 PLACES = ('root', 'etc', 'tmp', 'run', 'var/tmp')
@@ -19,19 +20,16 @@ class Node:
         self.root = pathlib.Path(f'/proc/{pid}/root')
         self.network = pathlib.Path(f'/proc/{pid}/ns/net').readlink()
 
-    def processes(self, program):
-        """Those of a program, by their ids."""
-        found = []
-        for process in pathlib.Path('/proc').glob('[0-9]*'):
-            with contextlib.suppress(OSError):  # it has ended
-                name = (process / 'cmdline').read_bytes().split(bytes(1))[0].decode()
-                if pathlib.Path(name).name == program and (process / 'ns/net').readlink() == self.network:
-                    found.append(int(process.name))
-        return found
+    def registries(self):
+        """The processes that serve a registry, by their ids."""
+        return processes.running('buildset-registry', lambda process, words: '--detached' in words
+                                 and (process / 'ns/net').readlink() == self.network)
 
     def files(self):
-        """Files and directories that it has and the machine has not, or in another size."""
-        return {path for path in files(self.root) - files('/') if not LEFT_ON_PURPOSE.match(path)}
+        """Files and directories that it has and the machine has not, or in another size. The machine's are seen there,
+        too, and come and go."""
+        of_machine = files('/')
+        return {path for path in files(self.root) - of_machine - files('/') if not LEFT_ON_PURPOSE.match(path)}
 
 
 def files(root):

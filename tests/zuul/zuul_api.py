@@ -30,7 +30,7 @@ class ZuulApi:
         return self.get('status').get('last_reconfigured'), len(self.get('jobs'))
 
     def builds(self, **query):
-        """Ended builds, the newest first."""
+        """Builds, the newest first; those that run, too."""
         return self.get('builds', **query)
 
     def build(self, **query):

@@ -14,6 +14,7 @@ import yaml
 
 import adoption
 import beside
+import processes
 import real_gerrit
 from beside import OURS, THEIRS
 from images import Images
@@ -231,13 +232,7 @@ class Site:
     @staticmethod
     def processes(program, build):
         """Those that run a program in a build's sandbox; `build` is its UUID."""
-        found = []
-        for process in pathlib.Path('/proc').glob('[0-9]*'):
-            with contextlib.suppress(OSError):  # it has ended
-                name = (process / 'cmdline').read_bytes().split(bytes(1))[0].decode()
-                if pathlib.Path(name).name == program and build.encode() in (process / 'environ').read_bytes():
-                    found.append(process.name)
-        return found
+        return processes.running(program, lambda process, _: build.encode() in (process / 'environ').read_bytes())
 
     def start_distribution(self):
         self.start_service('distribution', 'docker-registry', 'serve', WORK / 'distribution/config.yml')

@@ -21,13 +21,13 @@ LANES = [
         'labels': labels.play,
         'still-running': still_running.play,
         'ipv6': ipv6.play,
+        'hostile-job': hostile_job.play,
     },
     {
         'dequeued': dequeued.play,
         'paused-registry': paused_registry.play,
         'retried-registry': retried_registry.play,
         'credentials': credentials.play,
-        'hostile-job': hostile_job.play,
     },
 ]
 # These are played after all others, one after the other: the first looks through everything that those left, the

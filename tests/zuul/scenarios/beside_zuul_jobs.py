@@ -22,7 +22,7 @@ def ask(site, report, way, owner):
     report.equal(f'{way}: the job is that of {owner}', owner_of(site, JOB, owner), owner)
     change = site.review.propose('example/beside', 'Whose is it?', {'beside': f'{way}\n'})
     report.equal(f'check of {change} succeeds', change.await_vote(), 1)
-    builds = {build['job_name']: build for build in site.zuul.builds(pipeline='check', change=change.number)}
+    builds = {build['job_name']: build for build in reversed(site.zuul.builds(pipeline='check', change=change.number))}
     report.equal(f'its role is that of {owner}', whose_role(site, builds[JOB]), owner)
     report.equal("the role of the site's job is ours", whose_role(site, builds['beside-build-image']), OURS)
     report.equal('its image is what it built', site.images.texts(built(builds['beside-build-image'])), {'beside': f'{way}\n'})

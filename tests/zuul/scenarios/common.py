@@ -6,8 +6,6 @@ BASE = 'registry.example.org/demo/base'
 APP = 'distribution.example.org/demo/app'
 SEVERAL = 'registry.example.org/demo/several'
 
-PROGRAM_OF_REGISTRY = 'buildset-registry'
-
 
 def artifact(build, kind='container_image'):
     """The one artifact of this kind that a build returned."""

@@ -1,7 +1,7 @@
 """A change is dequeued while its registry job is paused; the nodes are static."""
 from zuul_api import comes, eventually
 
-from .common import PROGRAM_OF_REGISTRY, in_pipeline
+from .common import in_pipeline
 
 PROJECT = 'example/suite'
 
@@ -12,21 +12,25 @@ def play(site, report):
     before = node.files()
     change = site.review.propose(PROJECT, 'Dequeue me', {'suite': 'dequeued\n'})
     eventually('the paused registry job', lambda: paused(site, change), seconds=300)
-    registry = node.processes(PROGRAM_OF_REGISTRY)
+    registry = node.registries()
     report.check('a registry runs on the node', len(registry) == 1, registry)
-    left = node.files() - before
+    left = left_since(node, before)
     report.check('it has files there', 'root/buildset_registry' in left, left)
     site.operate('dequeue', 'check', PROJECT, '--change', f'{change.number},1')
     eventually('the end of the buildset', lambda: not in_pipeline(site, 'check', change), seconds=120)
     # The clean-up goes on when the buildset has left the pipeline.
-    report.check('the registry ends', comes(lambda: not node.processes(PROGRAM_OF_REGISTRY), seconds=120), registry)
-    report.check('no file of the build is left on the node', comes(lambda: node.files() <= before), sorted(node.files() - before))
+    report.check('the registry ends', comes(lambda: not node.registries(), seconds=120), registry)
+    report.check('no file of the build is left on the node', comes(lambda: not left_since(node, before)), left_since(node, before))
 
     change.recheck()
     eventually('the paused registry job', lambda: paused(site, change), seconds=300)
-    report.check('the next one has a registry of its own on the same node', node.processes(PROGRAM_OF_REGISTRY) not in ([], registry))
+    report.check('the next one has a registry of its own on the same node', node.registries() not in ([], registry))
     report.equal(f'check of {change} succeeds when it is run again', change.await_vote(), 1)
     change.abandon()
+
+
+def left_since(node, before):
+    return sorted(node.files() - before)
 
 
 def paused(site, change):

@@ -30,6 +30,10 @@ def see_steering(site, report, change):
         log = site.log_of(build)
         report.check(f'{how}: it says why', 'is in a directory that jobs can write to' in log, log[-1000:])
         report.equal(f'{how}: its program is not run', (site.job_folder(build) / 'stolen').exists(), False)
+    build = site.zuul.build(pipeline='check', change=change.number, job_name='hostile-remember-registry-image')
+    # Zuul gives secrets as variables of a group, which give way to facts. The login gives way with the address.
+    report.check('a fact in the place of the secret turns the image away', 'no connection to 127.0.0.1:1' in site.log_of(build), site.log_of(build)[-1000:])
+    report.equal('and is no artifact of the intermediate registry', build['artifacts'], [])
     change.abandon()
 
 

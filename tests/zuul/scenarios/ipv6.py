@@ -1,4 +1,4 @@
-"""A node and its registry that have an IPv6 address only."""
+"""A node and its registry that are known by an IPv6 address."""
 import json
 import re
 
@@ -17,6 +17,7 @@ def play(site, report):
     report.check('the node pushed to it by its alias', alias in log, alias)
     report.check('which stands for the address', re.search(r'\| ::1\s+zuul-jobs\.buildset-registry', log), log[-3000:])
     report.check('its certificate names both', 'DNS:zuul-jobs.buildset-registry' in log and 'IP Address:0:0:0:0:0:0:0:1' in log, log[-3000:])
-    report.check('an engine pulled the image from it', 'Trying to pull registry.example.org/demo/ipv6:latest' in log, log[-3000:])
+    report.check('an engine pulled the image', 'Trying to pull registry.example.org/demo/ipv6:latest' in log, log[-3000:])
+    report.equal('which is nowhere else', site.images.digest('registry.example.org/demo/ipv6:latest'), None)
     report.equal('its image is what it built', site.images.texts(built(build)), {'ipv6': 'of this change\n'})
     change.abandon()

@@ -19,6 +19,7 @@ def play(site, report):
     log = site.log_of(impatient)
     report.check('it says for what it waited', said in log and 'still runs after 2 s' in log, log[-2000:])
     report.equal('that still runs', site.zuul.builds(complete='true', change=ahead.number), [])
+    eventually('the other job', lambda: site.zuul.builds(change=behind.number, job_name='slow-build-derived-image'), seconds=300)
     with answering(PORT):
         patient = site.zuul.build(change=behind.number, job_name='slow-build-derived-image')
     report.equal('the other job succeeds', patient['result'], 'SUCCESS')
